@@ -1,0 +1,443 @@
+//! The catalogue: every ledger, field, workflow, rule, indicator and parameter as data.
+//!
+//! Parts (a base and one file a ledger) are TOML texts that the city publishes as directives; this
+//! module turns the parts in force into one [`Catalogue`]. Forms, tables, validation, roll-ups and
+//! verdicts derive from it, so a new ledger needs no new code.
+//!
+//! Read in this order: this page (what there is), [`parse`] (TOML with positions), [`check`] (what
+//! must hold between parts), [`expression`] (CEL: limits and types).
+
+pub mod check;
+pub mod expression;
+pub mod parse;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Hash, Lane, Level, SliceKind};
+use crate::record::value::Value;
+use expression::Expression;
+
+/// A text in both languages of the product.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Text {
+    /// Chinese, the first language.
+    pub zh: String,
+    /// English.
+    pub en: String,
+}
+
+impl Text {
+    /// The text in the language wanted.
+    pub fn in_lang(&self, english: bool) -> &str {
+        if english { &self.en } else { &self.zh }
+    }
+}
+
+/// What a field holds. Units: money in 分, dates ISO, references record ids.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum FieldKind {
+    /// Account number; digits, shown as its last four.
+    BankNo,
+    /// True or false.
+    Bool,
+    /// A civil date.
+    Date,
+    /// One value of a vocabulary.
+    Enum(String),
+    /// Citizen identity number, GB 11643.
+    IdNo,
+    /// A whole number.
+    Int,
+    /// Append-only lines with their own columns.
+    Log(Vec<LogColumn>),
+    /// Integer 分.
+    Money,
+    /// Long text.
+    Note,
+    /// Telephone number.
+    Phone,
+    /// A place by id.
+    Place,
+    /// A record of a ledger in the same slice, or of a register in a directive slice on its path.
+    Ref(String),
+    /// Values of a vocabulary.
+    Set(String),
+    /// Short text.
+    Text,
+    /// A calendar year.
+    Year,
+}
+
+/// One column of a log field.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LogColumn {
+    /// Column id.
+    pub id: String,
+    /// Label.
+    pub label: Text,
+    /// Scalar kinds only.
+    pub kind: FieldKind,
+    /// Whether a line needs it.
+    pub required: bool,
+}
+
+/// How concurrent values of a field meet (DESIGN §3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Merge {
+    /// All concurrent values are kept; a person decides.
+    Conflict,
+    /// Written by the creating entry only.
+    Fixed,
+    /// The greatest in the fold's order shows; notes only.
+    Latest,
+    /// Union of lines.
+    Log,
+    /// The greatest counted value ever written.
+    Max,
+    /// The least counted value ever written.
+    Min,
+    /// Single writing level; several replicas of that level fall back to conflict.
+    Own,
+    /// Add wins.
+    Set,
+}
+
+/// When a field must be filled.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Required {
+    /// From the first save on.
+    Always,
+    /// Before the record may enter one of these states.
+    At(Vec<String>),
+    /// Never.
+    No,
+}
+
+/// One field of a ledger.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Field {
+    /// Root key, or the part before the slash.
+    pub id: String,
+    /// Label.
+    pub label: Text,
+    /// What to enter, with the clause of the document.
+    pub help: Text,
+    /// What it holds.
+    pub kind: FieldKind,
+    /// When it must be filled.
+    pub required: Required,
+    /// Privacy class 0 to 3 (DOMAIN.md §5.1).
+    pub privacy: u8,
+    /// Levels that may write it.
+    pub write: Vec<Level>,
+    /// How concurrent values meet.
+    pub merge: Merge,
+    /// The level whose decision settles a conflict of this field.
+    pub resolve: Level,
+    /// Levels that will hold the key once sealed fields are delivered; empty if never sealed.
+    pub sealed: Vec<Level>,
+    /// Group of the paper form.
+    pub group: Text,
+    /// Further headers under which spreadsheets carry it.
+    pub headers: Vec<String>,
+}
+
+/// One allowed step of a workflow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Transition {
+    /// States it leaves.
+    pub from: Vec<String>,
+    /// State it enters.
+    pub to: String,
+    /// Levels that may take it.
+    pub by: Vec<Level>,
+    /// Greater first among concurrent entries.
+    pub priority: i64,
+    /// Fields whose content it certifies.
+    pub certifies: Vec<String>,
+    /// Fields that must be filled.
+    pub requires: Vec<String>,
+    /// Whether a reason must be given.
+    pub reason: bool,
+    /// Finality anchor: never superseded (DOMAIN.md §0.4).
+    pub irrevocable: bool,
+    /// The word on the button.
+    pub label: Text,
+}
+
+/// A state of a workflow.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct State {
+    /// State id.
+    pub id: String,
+    /// Label.
+    pub label: Text,
+    /// Whether nothing follows.
+    pub last: bool,
+}
+
+/// A workflow: states and the steps between them.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Workflow {
+    /// The state of a new record.
+    pub initial: String,
+    /// All states.
+    pub states: Vec<State>,
+    /// All steps.
+    pub transitions: Vec<Transition>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// W
+    Warn,
+    /// V: listed and counted in reports.
+    Violation,
+    /// B: stops the named step at the node that takes it.
+    Block,
+}
+
+/// Related rows that a rule reads.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Uses {
+    /// The ledger of the related rows.
+    pub ledger: String,
+    /// Their field that must equal [`Uses::eq`] of the row under test.
+    pub by: String,
+    /// Field of the row under test; `_id` is its record id.
+    pub eq: String,
+    /// Rows of the directive slices on the path instead of the row's own slice.
+    pub path: bool,
+}
+
+/// A predicate over one row.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Id of DOMAIN.md, Appendix A.
+    pub id: String,
+    /// How bad a finding is.
+    pub severity: Severity,
+    /// What a person reads.
+    pub text: Text,
+    /// Rows it applies to; all if absent.
+    pub applies: Option<Expression>,
+    /// What must hold.
+    pub assert: Expression,
+    /// Related rows by name.
+    pub uses: BTreeMap<String, Uses>,
+    /// Parameters it needs.
+    pub params: Vec<String>,
+    /// Ledgers without which it reads 未检查.
+    pub needs: Vec<String>,
+    /// States it blocks entry to.
+    pub at: Vec<String>,
+    /// Whether the result depends on today.
+    pub dated: bool,
+    /// Fields to mark.
+    pub fields: Vec<String>,
+    /// The field that carries the record's own business date, for parameters.
+    pub about_place: bool,
+}
+
+/// What an indicator adds up.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Measure {
+    /// One a row.
+    Count,
+    /// The value of a field.
+    Sum(String),
+}
+
+/// An additive figure.
+#[derive(Clone, Debug)]
+pub struct Indicator {
+    /// Indicator id.
+    pub id: String,
+    /// Label.
+    pub label: Text,
+    /// Rows that count.
+    pub filter: Expression,
+    /// What each adds.
+    pub measure: Measure,
+    /// Whether it depends on today.
+    pub dated: bool,
+}
+
+/// One ledger.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Ledger id.
+    pub id: String,
+    /// Version of its part.
+    pub version: u32,
+    /// Name.
+    pub label: Text,
+    /// Clause of the document.
+    pub clause: String,
+    /// Levels whose slices hold its records.
+    pub scope: Vec<Level>,
+    /// Which kind of slice.
+    pub slice: SliceKind,
+    /// Which lane.
+    pub lane: Lane,
+    /// Fields that make a record's title.
+    pub title: Vec<String>,
+    /// Field of the record's own date, for parameters; the creation date if absent.
+    pub business_date: Option<String>,
+    /// Fields in form order.
+    pub fields: Vec<Field>,
+    /// Workflow, if it has one.
+    pub workflow: Option<Workflow>,
+    /// Rules.
+    pub rules: Vec<Arc<Rule>>,
+    /// Indicators.
+    pub indicators: Vec<Arc<Indicator>>,
+    /// Fields that must be indexed for rules of any ledger.
+    pub indexed: BTreeSet<String>,
+}
+
+impl Ledger {
+    /// A field by id.
+    pub fn field(&self, id: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.id == id)
+    }
+
+    /// Whether any rule or indicator depends on today.
+    pub fn is_dated(&self) -> bool {
+        self.rules.iter().any(|rule| rule.dated)
+            || self.indicators.iter().any(|indicator| indicator.dated)
+    }
+
+    /// Whether `level` may create records here: it may write at least one field.
+    pub fn may_create(&self, level: Level) -> bool {
+        self.fields
+            .iter()
+            .filter(|field| field.required == Required::Always)
+            .all(|field| field.write.contains(&level))
+            && self.fields.iter().any(|field| field.write.contains(&level))
+    }
+}
+
+/// How a lower level may change a parameter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Localise {
+    /// A local value inside the bounds replaces the upper one.
+    Bounded,
+    /// The lower level sets it freely; there is no upper value.
+    Free,
+    /// Not at all.
+    None,
+    /// The lesser of both: caps and deadlines.
+    StricterMax,
+    /// The greater of both: minima.
+    StricterMin,
+}
+
+/// A policy parameter.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Param {
+    /// Identifier of DOMAIN.md §2.
+    pub id: String,
+    /// Label.
+    pub label: Text,
+    /// Scalar kind of its value.
+    pub kind: FieldKind,
+    /// Unit for people.
+    pub unit: Text,
+    /// Level that owns it.
+    pub owner: Level,
+    /// What counties may do.
+    pub localise: Localise,
+    /// Least allowed value, in the unit.
+    pub min: Option<i64>,
+    /// Greatest allowed value, in the unit.
+    pub max: Option<i64>,
+    /// Value that `init` publishes; `None` is 未设定.
+    pub initial: Option<Value>,
+}
+
+/// A closed list of values.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Vocab {
+    /// Label of the list.
+    pub label: Text,
+    /// Value id and label, in order.
+    pub values: Vec<(String, Text)>,
+}
+
+/// A role and the level at which it acts.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Role {
+    /// Label.
+    pub label: Text,
+    /// Level.
+    pub level: Level,
+}
+
+/// Everything in force.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// Part name to version and source hash.
+    pub parts: BTreeMap<String, (u32, Hash)>,
+    /// Vocabularies.
+    pub vocabs: BTreeMap<String, Vocab>,
+    /// Roles.
+    pub roles: BTreeMap<String, Role>,
+    /// Parameters.
+    pub params: BTreeMap<String, Param>,
+    /// Ledgers, those of the program included.
+    pub ledgers: BTreeMap<String, Arc<Ledger>>,
+}
+
+impl Catalogue {
+    /// A ledger by id.
+    pub fn ledger(&self, id: &str) -> Option<&Arc<Ledger>> {
+        self.ledgers.get(id)
+    }
+
+    /// Ledgers that people work with: not those of the program itself.
+    pub fn ledgers_for_people(&self) -> impl Iterator<Item = &Arc<Ledger>> {
+        self.ledgers.values().filter(|ledger| !ledger.id.starts_with("sys_"))
+    }
+
+    /// BLAKE3 over the parts in force: equal digests, equal catalogue.
+    pub fn digest(&self) -> Hash {
+        let mut hasher = blake3::Hasher::new();
+        for (name, (version, hash)) in &self.parts {
+            hasher.update(name.as_bytes());
+            hasher.update(&version.to_le_bytes());
+            hasher.update(&hash.0);
+        }
+        Hash(*hasher.finalize().as_bytes())
+    }
+
+    /// The label of a vocabulary's value; an unknown value of a newer version is shown raw.
+    pub fn value_label(&self, vocab: &str, value: &str, english: bool) -> String {
+        self.vocabs
+            .get(vocab)
+            .and_then(|vocab| vocab.values.iter().find(|(id, _)| id == value))
+            .map_or_else(|| value.to_owned(), |(_, text)| text.in_lang(english).to_owned())
+    }
+
+    /// Rules of other ledgers that read rows of `ledger`, with the name of the relation.
+    pub fn readers_of<'a>(
+        &'a self,
+        ledger: &'a str,
+    ) -> impl Iterator<Item = (&'a Arc<Ledger>, &'a Uses)> {
+        self.ledgers.values().flat_map(move |reader| {
+            reader
+                .rules
+                .iter()
+                .flat_map(|rule| rule.uses.values())
+                .filter(move |uses| uses.ledger == ledger)
+                .map(move |uses| (reader, uses))
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! Receipts: a replica's signed word on what it holds of a slice and which directives it has
+//! applied. One a (issuer, slice), latest only.
+
+use ed25519_dalek::{Signer as _, SigningKey};
+
+use super::frontier::{Frontier, Head};
+use super::segment::verify_seal;
+use crate::codec::{CodecError, Reader, Writer};
+use crate::id::{AuthorId, Epoch, Hash, Lane, PlaceId, SealKey, SliceId, SliceKind};
+use crate::limits;
+use crate::time::UtcMillis;
+
+/// What a receipt states.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Receipt {
+    /// Who states it, in which epoch.
+    pub issuer: AuthorId,
+    /// About which slice.
+    pub slice: SliceId,
+    /// Counts up within an epoch; the higher one holds.
+    pub number: u64,
+    /// The issuer's clock. Annotation only.
+    pub time: UtcMillis,
+    /// The frontier that is durable at the issuer.
+    pub held: Frontier,
+    /// Of a directive slice: how far it is applied, and since when by the issuer's clock.
+    pub applied: Vec<(AuthorId, u64, UtcMillis)>,
+    /// The newest segment format that the issuer reads (DESIGN §4).
+    pub reads_format: u8,
+}
+
+/// A receipt as stored and sent.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SealedReceipt {
+    /// Canonical bytes.
+    pub plain: Vec<u8>,
+    /// The issuer's seal.
+    pub seal: [u8; 64],
+}
+
+fn hash_of(plain: &[u8]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"taizhang receipt v1");
+    hasher.update(plain);
+    Hash(*hasher.finalize().as_bytes())
+}
+
+impl Receipt {
+    /// Seals it.
+    pub fn seal(&self, key: &SigningKey) -> SealedReceipt {
+        let mut writer = Writer::new();
+        writer.byte(1);
+        writer.raw(&self.issuer.key.0);
+        writer.raw(&self.issuer.epoch.0);
+        writer.byte(u8::from(self.slice.kind == SliceKind::Ledger));
+        writer.raw(&self.slice.place.0);
+        writer.uint(self.number);
+        writer.int(self.time.0);
+        writer.len(self.held.heads.len());
+        for ((lane, author), head) in &self.held.heads {
+            writer.byte(lane.code());
+            writer.raw(&author.key.0);
+            writer.raw(&author.epoch.0);
+            writer.uint(head.count);
+            writer.raw(&head.hash.0);
+        }
+        writer.len(self.applied.len());
+        for (author, count, since) in &self.applied {
+            writer.raw(&author.key.0);
+            writer.raw(&author.epoch.0);
+            writer.uint(*count);
+            writer.int(since.0);
+        }
+        writer.byte(self.reads_format);
+        let seal = key.sign(&hash_of(&writer.bytes).0).to_bytes();
+        SealedReceipt { plain: writer.bytes, seal }
+    }
+}
+
+impl SealedReceipt {
+    /// Reads it and verifies the seal.
+    ///
+    /// # Errors
+    ///
+    /// [`CodecError`]; a bad seal reads as `Tag(0)`: such bytes are no receipt.
+    pub fn open(&self) -> Result<Receipt, CodecError> {
+        let mut reader = Reader::new(&self.plain);
+        match reader.byte()? {
+            1 => {}
+            version => return Err(CodecError::Tag(version.into())),
+        }
+        let author = |reader: &mut Reader<'_>| -> Result<AuthorId, CodecError> {
+            Ok(AuthorId { key: SealKey(reader.array()?), epoch: Epoch(reader.array()?) })
+        };
+        let issuer = author(&mut reader)?;
+        let kind = match reader.byte()? {
+            0 => SliceKind::Directive,
+            1 => SliceKind::Ledger,
+            tag => return Err(CodecError::Tag(tag.into())),
+        };
+        let slice = SliceId { kind, place: PlaceId(reader.array()?) };
+        let number = reader.uint()?;
+        let time = UtcMillis(reader.int()?);
+        let mut held = Frontier::default();
+        for _ in 0..reader.len(limits::FRONTIERS_PER_MESSAGE)? {
+            let lane = reader.byte()?;
+            let lane = Lane::from_code(lane).ok_or(CodecError::Tag(lane.into()))?;
+            let author = author(&mut reader)?;
+            let head = Head { count: reader.uint()?, hash: Hash(reader.array()?) };
+            held.heads.insert((lane, author), head);
+        }
+        let mut applied = Vec::new();
+        for _ in 0..reader.len(limits::FRONTIERS_PER_MESSAGE)? {
+            applied.push((author(&mut reader)?, reader.uint()?, UtcMillis(reader.int()?)));
+        }
+        let reads_format = reader.byte()?;
+        reader.finish()?;
+        if !verify_seal(issuer.key, hash_of(&self.plain), &self.seal) {
+            return Err(CodecError::Tag(0));
+        }
+        Ok(Receipt { issuer, slice, number, time, held, applied, reads_format })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_opens_to_what_was_stated_and_no_bit_can_be_changed() {
+        let key = SigningKey::from_bytes(&[5; 32]);
+        let issuer =
+            AuthorId { key: SealKey(key.verifying_key().to_bytes()), epoch: Epoch([1; 16]) };
+        let mut held = Frontier::default();
+        held.heads.insert((Lane::Directive, issuer), Head { count: 4, hash: Hash([6; 32]) });
+        let receipt = Receipt {
+            issuer,
+            slice: SliceId::directive(PlaceId([2; 8])),
+            number: 9,
+            time: UtcMillis(5),
+            held,
+            applied: vec![(issuer, 3, UtcMillis(4))],
+            reads_format: 1,
+        };
+        let sealed = receipt.seal(&key);
+        assert_eq!(sealed.open(), Ok(receipt));
+        for at in 0..sealed.plain.len() * 8 {
+            let mut wrong = sealed.clone();
+            wrong.plain[at / 8] ^= 1 << (at % 8);
+            assert!(wrong.open().is_err(), "bit {at}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The pure domain of Taizhang: what a ledger network is, without a socket, a database or a clock.
+//!
+//! Read in this order: [`id`] and [`time`] (names of things), [`place`] (the hierarchy and who holds
+//! what), [`catalogue`] (ledgers as data), [`record`] (one ledger record: changes, log, fold),
+//! [`rules`] and [`policy`] (what is remarked on it), [`feed`] (entries, sealed segments, frontiers),
+//! [`directives`] and [`verdict`] (what counts), [`sync`] (the session machine).
+//!
+//! # Absent on purpose
+//!
+//! No tokio, tonic, prost, rusqlite, file, environment, clock or randomness: time is `now`, chance is
+//! a `seed`, certificates are read through [`directives::ChainReader`]. `clippy.toml` beside this
+//! crate refuses hash maps, so the same inputs give the same outputs on every machine.
+
+pub mod catalogue;
+pub mod codec;
+pub mod directives;
+pub mod feed;
+pub mod id;
+pub mod limits;
+pub mod place;
+pub mod policy;
+pub mod record;
+pub mod rules;
+pub mod sync;
+pub mod time;
+pub mod verdict;
+
+/// The catalogue that `init` publishes: name and TOML text of each part.
+pub fn base_catalogue() -> Vec<catalogue::parse::Part> {
+    let part = |name: &str, source: &str| catalogue::parse::Part {
+        name: name.to_owned(),
+        source: source.to_owned(),
+    };
+    vec![
+        part("base.toml", include_str!("../catalogue/base.toml")),
+        part("org_unit.toml", include_str!("../catalogue/org_unit.toml")),
+        part("public_contact.toml", include_str!("../catalogue/public_contact.toml")),
+        part("poor_household.toml", include_str!("../catalogue/poor_household.toml")),
+        part("household_member.toml", include_str!("../catalogue/household_member.toml")),
+        part("income_measure.toml", include_str!("../catalogue/income_measure.toml")),
+        part("problem_ticket.toml", include_str!("../catalogue/problem_ticket.toml")),
+    ]
+}
+
+/// Deliberate defects that the simulator's constructors may choose, to show that its oracles see
+/// them. Compiled only with the feature `sabotage`, which no shipped binary has.
+#[cfg(feature = "sabotage")]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sabotage {
+    /// An ack leaves before the commit.
+    AckBeforeCommit,
+    /// A concurrent value is overwritten by the fold.
+    ConcurrentValueOverwritten,
+    /// A segment is cut again after a crash, although it may have been sent.
+    SegmentRecut,
+    /// What arrives is not checked against the scope.
+    ScopeNotChecked,
+    /// Entries without authority count.
+    VoidCounted,
+}

@@ -1,0 +1,85 @@
+//! Every bound of the system, with its unit and the arithmetic behind it, in one place.
+
+/// Bytes of one entry's changes: a household with its longest notes is under 4 KiB, a catalogue
+/// ledger as TOML under 40 KiB.
+pub const ENTRY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of changes at which a segment is cut.
+pub const SEGMENT_BYTES_CUT: usize = 16 * 1024;
+/// Entries at which a segment is cut.
+pub const SEGMENT_ENTRIES_MAX: usize = 64;
+/// Bytes of one segment in plain form: the cut, one largest entry, and header, names and actions of
+/// 64 entries at 512 bytes.
+pub const SEGMENT_BYTES_MAX: usize = SEGMENT_BYTES_CUT + ENTRY_BYTES_MAX + 64 * 512;
+/// Changes in one entry: a household of 20 people entered at once is 21.
+pub const ENTRY_CHANGES_MAX: usize = 256;
+/// Feeds named in one `sees`: authors that ever wrote directives on one path; 4 levels, 2 replicas,
+/// 10 epochs each, with room.
+pub const SEES_FEEDS_MAX: usize = 512;
+/// Bytes of a person's name, a role, or an action word.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Operations in one change: a form of 60 fields, a set of 100 elements, with room.
+pub const CHANGE_OPS_MAX: u64 = 1024;
+/// Bytes of one change: an entry may be one change.
+pub const CHANGE_BYTES_MAX: usize = ENTRY_BYTES_MAX;
+/// Dependencies of one change: concurrent tips of one record.
+pub const CHANGE_DEPS_MAX: usize = 64;
+/// Highest operation counter in a document; Automerge fails above `u32::MAX` (AUTOMERGE.md §5).
+pub const OP_COUNTER_MAX: u64 = 1 << 30;
+/// Bytes of one root key (`field/element`).
+pub const KEY_BYTES_MAX: usize = 256;
+/// Bytes of one value: a long note, or a catalogue ledger.
+pub const VALUE_BYTES_MAX: usize = 60 * 1024;
+/// Changes of one record that are folded; later ones are parked as `record too long`.
+pub const RECORD_CHANGES_MAX: usize = 20_000;
+
+/// Bytes of a CEL expression (DESIGN §3).
+pub const EXPRESSION_BYTES_MAX: usize = 1024;
+/// Nesting of a CEL expression, in syntax levels.
+pub const EXPRESSION_DEPTH_MAX: usize = 32;
+/// Nesting of comprehensions.
+pub const COMPREHENSION_DEPTH_MAX: usize = 2;
+/// Rows that one related list of a rule may hold.
+pub const RELATED_ROWS_MAX: usize = 10_000;
+/// Bytes of one catalogue file.
+pub const CATALOGUE_BYTES_MAX: usize = VALUE_BYTES_MAX;
+
+/// Certificates in a chain, leaf first, root last: leaf, township, county, city, root.
+pub const CHAIN_CERTIFICATES_MAX: usize = 6;
+/// Bytes of one certificate.
+pub const CERTIFICATE_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of one message on a link; the largest is a list of frontiers or one segment.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Segments sent and not yet acked on one link.
+pub const SEGMENTS_IN_FLIGHT_MAX: usize = 256;
+/// Bytes sent and not yet acked on one link.
+pub const BYTES_IN_FLIGHT_MAX: usize = 2 * 1024 * 1024;
+/// Bytes asked of the store in one read for one link.
+pub const READ_BYTES_MAX: usize = 256 * 1024;
+/// Verified segments that may wait for one commit on one link.
+pub const COMMIT_SEGMENTS_MAX: usize = 512;
+/// Segments that may wait for their author's chain on one link.
+pub const CHAIN_WAITING_MAX: usize = 64;
+/// Frontiers put into one message: 100 bytes each stay under [`MESSAGE_BYTES_MAX`].
+pub const FRONTIERS_PER_MESSAGE: usize = 4096;
+/// Slices whose frontiers a greeting carries, so that a village resumes in one round trip.
+pub const GREETING_SLICES_MAX: usize = 32;
+/// Receipts put into one message.
+pub const RECEIPTS_PER_MESSAGE: usize = 512;
+
+/// Milliseconds after which a silent link is closed: twice the interval of the heartbeat.
+pub const LINK_SILENCE_MS: i64 = 60_000;
+/// Milliseconds between two heartbeats.
+pub const HEARTBEAT_MS: i64 = 25_000;
+/// Milliseconds before the first retry of a lost link.
+pub const BACKOFF_FIRST_MS: i64 = 500;
+/// Milliseconds between retries at most: an office sees the line come back within a minute.
+pub const BACKOFF_MAX_MS: i64 = 60_000;
+/// Milliseconds that a receipt waits for more segments before it is signed.
+pub const RECEIPT_DELAY_MS: i64 = 150;
+/// Milliseconds that own entries wait in the tail before a live link flushes them.
+pub const FLUSH_DELAY_MS: i64 = 20;
+
+/// Clock difference between two replicas that is shown as 请校时, in milliseconds: one day, DOMAIN.md
+/// parameter 71.
+pub const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;

@@ -1,0 +1,281 @@
+//! Rules: predicates over one row and its related rows. They yield findings and never fail on data.
+
+#![expect(clippy::disallowed_types, reason = "CEL's map type; fields are read, never its order")]
+
+pub mod id_number;
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cel::objects::{Key, Map};
+use cel::{Context, Value as CelValue};
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::{FieldKind, Indicator, Ledger, Measure, Rule, Severity, Uses};
+use crate::id::RecordId;
+use crate::limits;
+use crate::record::fold::Row;
+use crate::record::value::Value;
+use crate::time::Date;
+
+/// Why a finding stands.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The expression could not be evaluated: a defect of the catalogue.
+    Defect,
+    /// The rule does not hold.
+    Failed,
+    /// 未检查: a parameter is unset, or a ledger is not declared.
+    Unchecked,
+}
+
+/// A remark on a record. Never an error: the record is stored all the same.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+pub struct Finding {
+    /// Rule id.
+    pub rule: String,
+    /// How bad.
+    pub severity: Severity,
+    /// Why it stands.
+    pub outcome: Outcome,
+    /// Of a defect or 未检查: what is missing.
+    pub reason: String,
+    /// Whether it depends on today; such findings are in no hash.
+    pub dated: bool,
+}
+
+/// Rule id of the built-in finding on values of the wrong type.
+pub const TYPE_RULE: &str = "R-TYPE";
+
+/// What rules may ask for beyond the row.
+pub trait Surroundings {
+    /// Related rows.
+    fn related(&self, row: &Row, id: RecordId, uses: &Uses) -> Vec<(RecordId, Row)>;
+    /// The parameter's value in force on `day` at the row's place; `None` is 未设定.
+    fn param(&self, id: &str, day: Date) -> Option<Value>;
+    /// A ledger by id, if it is declared.
+    fn ledger(&self, id: &str) -> Option<Arc<Ledger>>;
+}
+
+/// CEL's value of one of ours.
+fn cel_value(value: &Value) -> CelValue {
+    match value {
+        Value::Bool(value) => CelValue::Bool(*value),
+        Value::Int(value) => CelValue::Int(*value),
+        Value::Text(text) => CelValue::from(text.as_str()),
+    }
+}
+
+fn cel_list<T: Into<CelValue>>(values: impl IntoIterator<Item = T>) -> CelValue {
+    CelValue::List(Arc::new(values.into_iter().map(Into::into).collect()))
+}
+
+/// The variables of a row: every declared field, absent ones as null.
+fn variables(row: &Row, id: RecordId, ledger: &Ledger) -> Vec<(String, CelValue)> {
+    let mut found = Vec::with_capacity(ledger.fields.len() + 2);
+    for field in &ledger.fields {
+        let value = match &field.kind {
+            FieldKind::Set(_) => {
+                let set = row.sets.get(&field.id);
+                cel_list(set.into_iter().flatten().map(String::as_str))
+            }
+            FieldKind::Log(columns) => {
+                let lines = row.logs.get(&field.id);
+                cel_list(lines.into_iter().flatten().map(|line| {
+                    let mut map: HashMap<Key, CelValue> = columns
+                        .iter()
+                        .map(|column| {
+                            let value = line.columns.get(&column.id);
+                            (column.id.as_str().into(), value.map_or(CelValue::Null, cel_value))
+                        })
+                        .collect();
+                    map.insert("_level".into(), line.writer.level.name().into());
+                    CelValue::Map(Map { map: Arc::new(map) })
+                }))
+            }
+            _ => row.fields.get(&field.id).map_or(CelValue::Null, cel_value),
+        };
+        found.push((field.id.clone(), value));
+    }
+    found.push(("_id".into(), CelValue::from(id.to_string())));
+    found.push(("state".into(), row.state_id().map_or(CelValue::Null, CelValue::from)));
+    let passed = row.state.iter().flat_map(|state| &state.steps).map(|step| step.to.as_str());
+    found.push(("passed".into(), cel_list(passed)));
+    found.push(("created_level".into(), row.created.level.name().into()));
+    found
+}
+
+fn row_map(row: &Row, id: RecordId, ledger: &Ledger) -> CelValue {
+    let map = variables(row, id, ledger).into_iter().map(|(name, value)| (name.into(), value));
+    CelValue::Map(Map { map: Arc::new(map.collect::<HashMap<Key, CelValue>>()) })
+}
+
+fn add(context: &mut Context<'_, '_>, name: &str, value: CelValue) {
+    context.add_variable_from_value(name, value);
+}
+
+/// Evaluates rules of one catalogue; holds CEL's function table.
+pub struct Evaluator {
+    base: Context<'static, 'static>,
+}
+
+impl Default for Evaluator {
+    fn default() -> Self {
+        Self { base: crate::catalogue::expression::base_context() }
+    }
+}
+
+impl Evaluator {
+    /// Findings of every rule of `ledger` on `row`. Void rows have none.
+    pub fn findings(
+        &self,
+        ledger: &Ledger,
+        row: &Row,
+        id: RecordId,
+        around: &dyn Surroundings,
+        as_of: Date,
+    ) -> Vec<Finding> {
+        if row.void.is_some() {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        if !row.mistyped.is_empty() {
+            found.push(Finding {
+                rule: TYPE_RULE.into(),
+                severity: Severity::Violation,
+                outcome: Outcome::Failed,
+                reason: row.mistyped.iter().cloned().collect::<Vec<_>>().join(", "),
+                dated: false,
+            });
+        }
+        for rule in ledger.rules.iter().filter(|rule| !rule.about_place) {
+            let day = row.business_date(ledger);
+            if let Some((outcome, reason)) =
+                self.apply(rule, Some((ledger, row, id)), around, day, as_of)
+            {
+                let dated = rule.dated;
+                let (rule, severity) = (rule.id.clone(), rule.severity);
+                found.push(Finding { rule, severity, outcome, reason, dated });
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Applies one rule. `None` when it holds or does not apply.
+    pub fn apply(
+        &self,
+        rule: &Rule,
+        subject: Option<(&Ledger, &Row, RecordId)>,
+        around: &dyn Surroundings,
+        day: Date,
+        as_of: Date,
+    ) -> Option<(Outcome, String)> {
+        if let Some(missing) = rule.needs.iter().find(|id| around.ledger(id).is_none()) {
+            return Some((Outcome::Unchecked, format!("ledger {missing} is not declared yet")));
+        }
+        let mut context = self.base.new_inner_scope();
+        add(&mut context, "as_of", as_of.to_string().into());
+        add(&mut context, "as_of_year", CelValue::Int(as_of.year.into()));
+        if let Some((ledger, row, id)) = subject {
+            for (name, value) in variables(row, id, ledger) {
+                add(&mut context, &name, value);
+            }
+        }
+        match rule.applies.as_ref().map(|applies| applies.holds(&context)) {
+            None | Some(Ok(true)) => {}
+            Some(Ok(false)) => return None,
+            Some(Err(reason)) => return Some((Outcome::Defect, reason)),
+        }
+        let mut params: HashMap<Key, CelValue> = HashMap::new();
+        for id in &rule.params {
+            let Some(value) = around.param(id, day) else {
+                return Some((Outcome::Unchecked, format!("parameter {id} is not set")));
+            };
+            params.insert(id.as_str().into(), cel_value(&value));
+        }
+        add(&mut context, "p", CelValue::Map(Map { map: Arc::new(params) }));
+        if let Some((_, row, id)) = subject {
+            for (name, uses) in &rule.uses {
+                let Some(related_ledger) = around.ledger(&uses.ledger) else {
+                    return Some((Outcome::Unchecked, format!("ledger {} is missing", uses.ledger)));
+                };
+                let rows = around.related(row, id, uses);
+                if rows.len() > limits::RELATED_ROWS_MAX {
+                    return Some((Outcome::Unchecked, format!("`{name}` has too many rows")));
+                }
+                let rows = rows.iter().map(|(id, row)| row_map(row, *id, &related_ledger));
+                add(&mut context, name, cel_list(rows));
+            }
+        }
+        match rule.assert.holds(&context) {
+            Ok(true) => None,
+            Ok(false) => Some((Outcome::Failed, String::new())),
+            Err(reason) => Some((Outcome::Defect, reason)),
+        }
+    }
+
+    /// What `row` adds to an indicator: 0 if it does not count.
+    pub fn measure(
+        &self,
+        indicator: &Indicator,
+        ledger: &Ledger,
+        row: &Row,
+        id: RecordId,
+        findings: &[Finding],
+        as_of: Date,
+    ) -> i64 {
+        if row.void.is_some() {
+            return 0;
+        }
+        let mut context = self.base.new_inner_scope();
+        add(&mut context, "as_of", as_of.to_string().into());
+        add(&mut context, "as_of_year", CelValue::Int(as_of.year.into()));
+        let rules_with = |outcome: Outcome| {
+            cel_list(findings.iter().filter(|one| one.outcome == outcome).map(|one| one.rule.as_str()))
+        };
+        add(&mut context, "failed", rules_with(Outcome::Failed));
+        add(&mut context, "unchecked", rules_with(Outcome::Unchecked));
+        for (name, value) in variables(row, id, ledger) {
+            add(&mut context, &name, value);
+        }
+        if indicator.filter.holds(&context) != Ok(true) {
+            return 0;
+        }
+        match &indicator.measure {
+            Measure::Count => 1,
+            Measure::Sum(field) => row.fields.get(field).and_then(Value::as_int).unwrap_or(0),
+        }
+    }
+}
+
+/// Findings that block entry to `state`, by name.
+pub fn blocking<'a>(
+    ledger: &'a Ledger,
+    findings: &'a [Finding],
+    state: &'a str,
+) -> impl Iterator<Item = &'a Finding> {
+    findings.iter().filter(move |finding| {
+        finding.outcome == Outcome::Failed
+            && ledger
+                .rules
+                .iter()
+                .any(|rule| rule.id == finding.rule && rule.at.iter().any(|at| at == state))
+    })
+}
+
+/// Labels of rules by id, for pages.
+pub fn rule_of<'a>(ledger: &'a Ledger, id: &str) -> Option<&'a Arc<Rule>> {
+    ledger.rules.iter().find(|rule| rule.id == id)
+}
+
+/// Counts findings by outcome, for lists.
+pub fn tally(findings: &[Finding]) -> BTreeMap<Outcome, usize> {
+    let mut counts = BTreeMap::new();
+    for finding in findings {
+        *counts.entry(finding.outcome).or_default() += 1;
+    }
+    counts
+}
