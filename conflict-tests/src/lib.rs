@@ -1,1 +1,12 @@
-//! Skeleton.
+//! The judges of Taizhang: a whole hierarchy in one thread, with the production engine, store and
+//! session; only links, crashes and the clock are simulated.
+//!
+//! A seed draws topology, workload and faults. [`world`] holds replicas and links, [`run`] plays a
+//! seed, [`oracle`] judges and shares no code with what it judges: it keeps its own topology, reads
+//! the databases with its own SQL, and computes values with its own register. Replay a seed with
+//! `cargo run -p conflict-tests --bin sim -- --seed N`.
+
+pub mod chance;
+pub mod oracle;
+pub mod run;
+pub mod world;

@@ -51,8 +51,8 @@ pub const TYPE_RULE: &str = "R-TYPE";
 
 /// What rules may ask for beyond the row.
 pub trait Surroundings {
-    /// Related rows.
-    fn related(&self, row: &Row, id: RecordId, uses: &Uses) -> Vec<(RecordId, Row)>;
+    /// Related rows of a row, or of a place when there is none.
+    fn related(&self, subject: Option<(&Row, RecordId)>, uses: &Uses) -> Vec<(RecordId, Row)>;
     /// The parameter's value in force on `day` at the row's place; `None` is 未设定.
     fn param(&self, id: &str, day: Date) -> Option<Value>;
     /// A ledger by id, if it is declared.
@@ -197,18 +197,16 @@ impl Evaluator {
             params.insert(id.as_str().into(), cel_value(&value));
         }
         add(&mut context, "p", CelValue::Map(Map { map: Arc::new(params) }));
-        if let Some((_, row, id)) = subject {
-            for (name, uses) in &rule.uses {
-                let Some(related_ledger) = around.ledger(&uses.ledger) else {
-                    return Some((Outcome::Unchecked, format!("ledger {} is missing", uses.ledger)));
-                };
-                let rows = around.related(row, id, uses);
-                if rows.len() > limits::RELATED_ROWS_MAX {
-                    return Some((Outcome::Unchecked, format!("`{name}` has too many rows")));
-                }
-                let rows = rows.iter().map(|(id, row)| row_map(row, *id, &related_ledger));
-                add(&mut context, name, cel_list(rows));
+        for (name, uses) in &rule.uses {
+            let Some(related_ledger) = around.ledger(&uses.ledger) else {
+                return Some((Outcome::Unchecked, format!("ledger {} is missing", uses.ledger)));
+            };
+            let rows = around.related(subject.map(|(_, row, id)| (row, id)), uses);
+            if rows.len() > limits::RELATED_ROWS_MAX {
+                return Some((Outcome::Unchecked, format!("`{name}` has too many rows")));
             }
+            let rows = rows.iter().map(|(id, row)| row_map(row, *id, &related_ledger));
+            add(&mut context, name, cel_list(rows));
         }
         match rule.assert.holds(&context) {
             Ok(true) => None,

@@ -1,0 +1,109 @@
+//! A reference multi-value register: what must be visible of every field, computed from what each
+//! writer had on its screen when it wrote.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::{Connection, OpenFlags};
+use taizhang_core::id::{Level, RecordId};
+
+use super::may_hold_ledger;
+use crate::world::{Node, World};
+
+struct Write {
+    value: String,
+    level: Level,
+    gone: bool,
+}
+
+/// All fields that the workload wrote.
+#[derive(Default)]
+pub struct Registers {
+    fields: BTreeMap<(RecordId, &'static str), (u8, Vec<Write>)>,
+    created: Vec<(RecordId, u8)>,
+}
+
+/// What a replica shows of a field: the value and every candidate of its conflict.
+pub fn shown(world: &World, node: Node, record: RecordId, field: &str) -> Option<BTreeSet<String>> {
+    let path = world.replicas[node].folder.join("derived.db");
+    let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let sql = "SELECT row FROM record WHERE record = ?1";
+    let text: String = db.query_row(sql, [record.0], |row| row.get(0)).ok()?;
+    let row: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let mut values = BTreeSet::new();
+    if let Some(value) = row["fields"][field].as_str() {
+        values.insert(value.to_owned());
+    }
+    for conflict in row["conflicts"].as_array().into_iter().flatten() {
+        if conflict["field"] == field {
+            for candidate in conflict["candidates"].as_array().into_iter().flatten() {
+                values.extend(candidate["value"].as_str().map(str::to_owned));
+            }
+        }
+    }
+    Some(values)
+}
+
+impl Registers {
+    /// Notes an acknowledged creation in the ledger slice of a place.
+    pub fn created(&mut self, record: RecordId, place: u8) {
+        self.created.push((record, place));
+    }
+
+    /// Notes an acknowledged write, given what its writer saw before. DESIGN §3: a write over one
+    /// value replaces it; over several it settles them, below the level that decides (the township
+    /// here) only those of its own level.
+    pub fn wrote(
+        &mut self,
+        key: (RecordId, &'static str),
+        place: u8,
+        value: &str,
+        level: Level,
+        seen: &BTreeSet<String>,
+    ) {
+        let (_, writes) = self.fields.entry(key).or_insert_with(|| (place, Vec::new()));
+        let decides = seen.len() < 2 || level >= Level::Township;
+        for write in writes.iter_mut().filter(|write| seen.contains(&write.value)) {
+            write.gone |= decides || write.level == level;
+        }
+        writes.push(Write { value: value.to_owned(), level, gone: false });
+    }
+
+    /// How many acknowledged edits are judged.
+    pub fn len(&self) -> usize {
+        self.created.len() + self.fields.values().map(|(_, writes)| writes.len()).sum::<usize>()
+    }
+
+    /// Whether nothing was written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(super) fn judge(&self, world: &World, broken: &mut Vec<String>) {
+        for (node, replica) in world.replicas.iter().enumerate() {
+            for (record, place) in &self.created {
+                if may_hold_ledger(node, *place)
+                    && shown(world, node, *record, "head_name").is_none_or(|shown| shown.is_empty())
+                {
+                    broken.push(format!("{} lost the acknowledged record {record}", replica.name));
+                }
+            }
+            for ((record, field), (place, writes)) in &self.fields {
+                if !may_hold_ledger(node, *place) {
+                    continue;
+                }
+                let expected: BTreeSet<String> = writes
+                    .iter()
+                    .filter(|write| !write.gone)
+                    .map(|write| write.value.clone())
+                    .collect();
+                let found = shown(world, node, *record, field).unwrap_or_default();
+                if found != expected {
+                    broken.push(format!(
+                        "{}: {field} of {record} shows {found:?}, the register says {expected:?}",
+                        replica.name
+                    ));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+-- derived_0001.sql: everything that is recomputed from ledger.db (derived.db).
+--
+-- Purpose     Records, rows, links, conflicts, findings, roll-ups, parked and void entries, search.
+--             May be deleted; `rebuild` makes the identical state.
+-- Writer      store/derived.rs, in the same critical section as the ledger.
+-- Upgrade     Delete and rebuild: this file may be edited; its hash is the version.
+
+CREATE TABLE meta (
+  key    TEXT PRIMARY KEY,
+  value  BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE feed_state (
+  -- ledger.db feed.feed_id.
+  feed_id  INTEGER PRIMARY KEY,
+  -- Segments projected.
+  count    INTEGER NOT NULL,
+  -- Cumulative `sees` after the last of them.
+  sees     BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE record (
+  rowid       INTEGER PRIMARY KEY,
+  is_ledger   INTEGER NOT NULL,
+  place       BLOB    NOT NULL,
+  record      BLOB    NOT NULL,
+  ledger      TEXT    NOT NULL,
+  -- The record's log (core/src/record/log.rs), storage form.
+  log         BLOB    NOT NULL,
+  -- The folded row as JSON; empty while no counted change has created the record.
+  row         TEXT    NOT NULL,
+  -- Hash of the row and of findings that do not depend on today.
+  hash        BLOB    NOT NULL,
+  state       TEXT    NOT NULL,
+  is_void     INTEGER NOT NULL,
+  conflicts   INTEGER NOT NULL,
+  title       TEXT    NOT NULL,
+  -- Highest wall time of a counted change. Display only.
+  changed_ms  INTEGER NOT NULL,
+  -- Directive records: author and number of the segment that created it.
+  origin_key    BLOB,
+  origin_epoch  BLOB,
+  origin_number INTEGER,
+  UNIQUE (is_ledger, place, record)
+) STRICT;
+
+CREATE INDEX record_by_ledger ON record (ledger, place, is_void, title);
+CREATE INDEX record_by_id ON record (record);
+CREATE INDEX record_in_conflict ON record (conflicts) WHERE conflicts > 0;
+
+CREATE TABLE link (
+  -- Value of an indexed field of a record.
+  place   BLOB NOT NULL,
+  ledger  TEXT NOT NULL,
+  field   TEXT NOT NULL,
+  value   TEXT NOT NULL,
+  record  BLOB NOT NULL,
+  PRIMARY KEY (place, ledger, field, value, record)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX link_by_record ON link (record);
+
+CREATE TABLE finding (
+  is_ledger INTEGER NOT NULL,
+  place     BLOB NOT NULL,
+  record    BLOB NOT NULL,
+  rule      TEXT NOT NULL,
+  severity  TEXT NOT NULL,
+  outcome   TEXT NOT NULL,
+  reason    TEXT NOT NULL,
+  dated     INTEGER NOT NULL,
+  PRIMARY KEY (place, record, rule)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX finding_by_rule ON finding (rule, outcome, place);
+
+CREATE TABLE contribution (
+  -- What a record adds to an indicator.
+  place      BLOB    NOT NULL,
+  record     BLOB    NOT NULL,
+  indicator  TEXT    NOT NULL,
+  value      INTEGER NOT NULL,
+  PRIMARY KEY (record, indicator, place)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rollup (
+  -- Sums of contributions of the subtree of a place.
+  place      BLOB    NOT NULL,
+  indicator  TEXT    NOT NULL,
+  value      INTEGER NOT NULL,
+  PRIMARY KEY (place, indicator)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE parked (
+  arrival   INTEGER NOT NULL,
+  -- Index of the entry in its segment.
+  entry     INTEGER NOT NULL,
+  is_ledger INTEGER NOT NULL,
+  place     BLOB    NOT NULL,
+  waiting   TEXT    NOT NULL,
+  -- Cumulative `sees` at its segment.
+  sees      BLOB    NOT NULL,
+  PRIMARY KEY (arrival, entry)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE void_entry (
+  arrival   INTEGER NOT NULL,
+  entry     INTEGER NOT NULL,
+  is_ledger INTEGER NOT NULL,
+  place     BLOB    NOT NULL,
+  author    BLOB    NOT NULL,
+  reason    TEXT    NOT NULL,
+  PRIMARY KEY (arrival, entry)
+) STRICT, WITHOUT ROWID;
+
+-- Characters separated by blanks, queried as a phrase: finds names of two characters.
+CREATE VIRTUAL TABLE search USING fts5 (text, content = '', contentless_delete = 1);

@@ -1,0 +1,284 @@
+//! The engine: one replica without a network, a thread or a clock of its own.
+//!
+//! It owns the store and does all writing: local saves ([`save`], [`command`]), segments from peers
+//! ([`ingest`]), the projector ([`project`], [`derive`]), receipts ([`receipts`]). The driver runs it on one
+//! thread; the simulator calls it directly, with time and chance as arguments.
+//!
+//! # Invariants
+//!
+//! - A group of jobs is one transaction: nothing is acknowledged before [`Engine::commit`].
+//! - The tail is cut before a directive changes what the next entries see, and a cut segment is
+//!   never cut again.
+//! - Ingest never projects: an ack waits for the ledger, never for rows.
+
+pub mod admit;
+pub mod command;
+pub mod derive;
+pub mod ingest;
+pub mod policy;
+pub mod project;
+pub mod receipts;
+pub mod save;
+pub mod seal;
+pub mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use taizhang_core::directives::{Directives, RowOrigin};
+use taizhang_core::feed::frontier::{Frontiers, Head};
+use taizhang_core::feed::receipt::SealedReceipt;
+use taizhang_core::id::{AuthorId, Epoch, FeedId, PlaceId, RecordId, SealKey, SliceId};
+use taizhang_core::place::is_shared;
+use taizhang_core::rules::Evaluator;
+use taizhang_core::sync::session::SessionConfig;
+use taizhang_core::time::UtcMillis;
+
+use crate::identity::keys::Identity;
+use crate::store::{Durability, Store, StoreError};
+use derive::Working;
+
+/// Fills a buffer with random bytes.
+pub type Chance = Box<dyn FnMut(&mut [u8]) + Send>;
+
+/// What sessions and pages must learn after a commit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Feeds advanced in the ledger.
+    Advanced(Vec<(FeedId, Head)>),
+    /// Tree, roster or catalogue changed: scopes must be derived again.
+    DirectivesChanged,
+    /// New receipts, own or foreign.
+    Receipts(Vec<SealedReceipt>),
+}
+
+/// One replica.
+pub struct Engine {
+    /// Both databases.
+    pub store: Store,
+    /// Keys and chain.
+    pub identity: Arc<Identity>,
+    /// Own author in this epoch.
+    pub author: AuthorId,
+    /// What the directive slices say.
+    pub directives: Arc<Directives>,
+    /// Set when continuity was lost: nothing may be written until repaired.
+    pub frozen: Option<String>,
+    pub(crate) held: Frontiers,
+    pub(crate) keys: Arc<BTreeSet<SealKey>>,
+    pub(crate) evaluator: Evaluator,
+    pub(crate) chance: Chance,
+    pub(crate) events: Vec<Event>,
+    pub(crate) advanced: Vec<(FeedId, Head)>,
+    pub(crate) working: BTreeMap<(SliceId, RecordId), Working>,
+    pub(crate) receipts_due: BTreeSet<SliceId>,
+    pub(crate) catalogue_dirty: bool,
+    pub(crate) durability: Durability,
+    /// Deliberate defect, for the simulator only.
+    #[cfg(feature = "sabotage")]
+    pub sabotage: Option<taizhang_core::Sabotage>,
+}
+
+impl Engine {
+    /// Opens the data folder and brings `derived.db` up to the ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn open(
+        folder: &Path,
+        identity: Identity,
+        durability: Durability,
+        mut chance: Chance,
+        now: UtcMillis,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open(folder, durability)?;
+        let epoch = match store.meta("epoch")?.and_then(|bytes| Epoch::from_slice(&bytes)) {
+            Some(epoch) => epoch,
+            None => {
+                let mut epoch = Epoch::default();
+                chance(&mut epoch.0);
+                store.set_meta("epoch", &epoch.0)?;
+                epoch
+            }
+        };
+        let author = AuthorId { key: identity.seal_key(), epoch };
+        store.put_chain(author.key, &identity.chain)?;
+        let reader = Arc::new(identity.root.clone());
+        let mut engine = Self {
+            held: store.frontiers()?,
+            keys: Arc::new(store.chain_keys()?),
+            store,
+            identity: Arc::new(identity),
+            author,
+            directives: Arc::new(Directives::new(reader)),
+            frozen: None,
+            evaluator: Evaluator::default(),
+            chance,
+            events: Vec::new(),
+            advanced: Vec::new(),
+            working: BTreeMap::new(),
+            receipts_due: BTreeSet::new(),
+            catalogue_dirty: false,
+            durability,
+            #[cfg(feature = "sabotage")]
+            sabotage: None,
+        };
+        engine.load_directives()?;
+        engine.catch_up(now)?;
+        Ok(engine)
+    }
+
+    /// Own place.
+    pub fn place(&self) -> PlaceId {
+        self.identity.checked.name.place()
+    }
+
+    #[cfg(feature = "sabotage")]
+    pub(crate) fn sabotaged(&self, what: taizhang_core::Sabotage) -> bool {
+        self.sabotage == Some(what)
+    }
+
+    /// Reads the applied directives back from `derived.db`.
+    fn load_directives(&mut self) -> Result<(), StoreError> {
+        let reader = Arc::clone(self.directives.reader());
+        let mut directives = Directives::new(reader);
+        for (slice, record, row, position) in self.store.directive_rows()? {
+            directives.apply_row(&row, RowOrigin { slice, record, position });
+        }
+        for (slice, frontier) in &self.held.slices {
+            for (lane, author) in frontier.heads.keys() {
+                let feed = FeedId { slice: *slice, lane: *lane, author: *author };
+                if *lane == taizhang_core::id::Lane::Directive {
+                    let (count, _) = self.store.feed_state(self.store.feed(&feed)?.id)?;
+                    directives.set_applied(*slice, *author, count);
+                }
+            }
+        }
+        directives.refresh_catalogue();
+        self.directives = Arc::new(directives);
+        Ok(())
+    }
+
+    /// Projects everything that the ledger holds, the tail included.
+    fn catch_up(&mut self, now: UtcMillis) -> Result<(), StoreError> {
+        loop {
+            self.begin()?;
+            let more = self.project(now, usize::MAX)?;
+            self.commit()?;
+            if !more {
+                break;
+            }
+        }
+        self.begin()?;
+        self.project_tail(now)?;
+        self.commit()?;
+        self.events.clear();
+        Ok(())
+    }
+
+    /// Deletes `derived.db` and makes it anew from the ledger.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn rebuild(&mut self, now: UtcMillis) -> Result<(), StoreError> {
+        self.store.clear_derived(self.durability)?;
+        self.working.clear();
+        self.load_directives()?;
+        self.catch_up(now)
+    }
+
+    /// Starts a group of jobs.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn begin(&mut self) -> Result<(), StoreError> {
+        self.store.begin()
+    }
+
+    /// Makes the group durable, and gives what it means for sessions through [`Self::take_events`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing of the group stands.
+    pub fn commit(&mut self) -> Result<(), StoreError> {
+        let result = self.settle().and_then(|()| self.store.commit());
+        if let Err(error) = result {
+            self.abort();
+            return Err(error);
+        }
+        if !self.advanced.is_empty() {
+            let advanced = std::mem::take(&mut self.advanced);
+            for (feed, head) in &advanced {
+                self.held.set(*feed, *head);
+            }
+            self.events.push(Event::Advanced(advanced));
+        }
+        Ok(())
+    }
+
+    /// Drops the group and everything that memory made of it.
+    pub fn abort(&mut self) {
+        self.store.rollback();
+        self.working.clear();
+        self.advanced.clear();
+        let reloaded = self.store.chain_keys().map(|keys| self.keys = Arc::new(keys));
+        if let Err(error) = reloaded.and_then(|()| self.load_directives()) {
+            tracing::error!(%error, "state could not be reloaded after an aborted group");
+            self.frozen = Some(error.to_string());
+        }
+    }
+
+    /// What happened since the last call.
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// What a session with `peer` starts from.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn session_config(&self, peer: PlaceId) -> Result<SessionConfig, StoreError> {
+        Ok(SessionConfig {
+            place: self.place(),
+            replica: self.identity.checked.name.replica,
+            author: self.author,
+            peer,
+            tree: Arc::new(self.directives.tree.clone()),
+            keys: Arc::clone(&self.keys),
+            catalogue: self.directives.catalogue.digest(),
+            receipts: self.receipt_digests(peer)?,
+            held: self.shared_frontiers(peer),
+            #[cfg(feature = "sabotage")]
+            sabotage: self.sabotage,
+        })
+    }
+
+    /// Frontiers of the slices shared with `peer`.
+    pub fn shared_frontiers(&self, peer: PlaceId) -> Frontiers {
+        let tree = &self.directives.tree;
+        let shared = self
+            .held
+            .slices
+            .iter()
+            .filter(|(slice, _)| is_shared(self.place(), peer, **slice, tree))
+            .map(|(slice, frontier)| (*slice, frontier.clone()));
+        Frontiers { slices: shared.collect() }
+    }
+
+    /// Random bytes.
+    pub(crate) fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.chance)(&mut bytes);
+        bytes
+    }
+
+    /// Slices that this replica holds anything of.
+    pub fn slices(&self) -> Vec<SliceId> {
+        self.held.slices.keys().copied().collect()
+    }
+}

@@ -1,0 +1,162 @@
+//! Admitting a child: one-time code in, certificates and the path's directives out.
+
+use taizhang_core::feed::segment::{Sealed, Segment};
+use taizhang_core::id::{PlaceId, ReplicaId, SealKey, SliceId};
+use taizhang_core::place::judging_slices;
+use taizhang_core::sync::inbound::{Batch, Verified};
+use taizhang_core::time::UtcMillis;
+
+use super::Engine;
+use super::command::{CommandError, refuse};
+use crate::identity::code::{EnrolmentCode, secret_hash};
+use crate::identity::found::{Certificates, KeyRequest, certify};
+use crate::store::StoreError;
+use crate::store::peers::Invitation;
+
+/// What a new child gets.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// Its certificates.
+    pub certificates: Certificates,
+    /// The root certificate.
+    pub root: Vec<u8>,
+    /// Directive segments of its path, in causal order, its own roster entry included.
+    pub segments: Vec<Sealed>,
+    /// Chains of their authors.
+    pub chains: Vec<Vec<Vec<u8>>>,
+}
+
+impl Engine {
+    /// Makes a one-time code for a replica of `place`.
+    ///
+    /// # Errors
+    ///
+    /// If this replica is no hub, or the place does not hang below it.
+    pub fn invite(
+        &mut self,
+        place: PlaceId,
+        addresses: Vec<String>,
+        life_hours: i64,
+        now: UtcMillis,
+    ) -> Result<EnrolmentCode, CommandError> {
+        if self.identity.authority.is_none() {
+            return refuse("村级节点不能接纳下级", "a village replica admits no children");
+        }
+        let tree = &self.directives.tree;
+        if !tree.is_above_or_same(self.place(), place) || place == self.place() {
+            return refuse("该区划不在本级之下", "the place is not below this office");
+        }
+        let code = EnrolmentCode {
+            root: self.identity.root.fingerprint(),
+            secret: self.random(),
+            expires: now.plus(life_hours * 3_600_000),
+            addresses,
+        };
+        self.store.put_invitation(secret_hash(&code.secret_text()), place, code.expires)?;
+        self.store.audit("invite", &format!("code for place {place}"), now)?;
+        Ok(code)
+    }
+
+    /// Answers an enrolment.
+    ///
+    /// # Errors
+    ///
+    /// Used, expired and unknown codes each by their own text; every refusal is audited.
+    pub fn admit(
+        &mut self,
+        secret: &str,
+        wanted: &KeyRequest,
+        now: UtcMillis,
+    ) -> Result<Admission, CommandError> {
+        let hash = secret_hash(secret);
+        let place = match self.store.invitation(hash, now)? {
+            Invitation::Open(place) => place,
+            other => {
+                let (zh, en) = match other {
+                    Invitation::Used => ("该码已使用过", "this code was used before"),
+                    Invitation::Expired => ("该码已过期", "this code has expired"),
+                    _ => ("没有这个码", "there is no such code"),
+                };
+                self.store.audit("enrolment refused", en, now)?;
+                return refuse(zh, en);
+            }
+        };
+        let path = self.directives.tree.path(place);
+        let replica = ReplicaId(self.random());
+        let certificates =
+            match certify(&self.identity, &path, replica, wanted, now.0.div_euclid(1000)) {
+                Ok(certificates) => certificates,
+                Err(error) => {
+                    self.store.audit("enrolment refused", &error.to_string(), now)?;
+                    return refuse(error.to_string(), error.to_string());
+                }
+            };
+        self.store.use_invitation(hash, now)?;
+        self.roster(place, &replica.to_string(), &certificates.chain, now)?;
+        self.project_own_directives(now)?;
+        self.store.audit("enrolled", &format!("replica {replica} of place {place}"), now)?;
+        let (segments, chains) = self.path_directives(place)?;
+        Ok(Admission { certificates, root: self.identity.root.der().to_vec(), segments, chains })
+    }
+
+    /// Segments of the directive slices on the path to `place`, in order of arrival.
+    #[expect(clippy::type_complexity, reason = "segments and chains")]
+    fn path_directives(
+        &self,
+        place: PlaceId,
+    ) -> Result<(Vec<Sealed>, Vec<Vec<Vec<u8>>>), StoreError> {
+        let path = judging_slices(SliceId::ledger(place), &self.directives.tree);
+        let (mut segments, mut chains) = (Vec::new(), Vec::new());
+        let mut authors: Vec<SealKey> = Vec::new();
+        let mut after = 0;
+        loop {
+            let found = self.store.segments_after(after, 256)?;
+            let Some(last) = found.last() else { break };
+            after = last.arrival;
+            for stored in found {
+                let Ok(header) = Segment::header(&stored.sealed.plain) else { continue };
+                if !path.contains(&header.feed.slice) {
+                    continue;
+                }
+                let key = header.feed.author.key;
+                if !authors.contains(&key) {
+                    authors.push(key);
+                    chains.extend(self.store.chain(key)?);
+                }
+                segments.push(stored.sealed);
+            }
+        }
+        Ok((segments, chains))
+    }
+
+    /// Takes the directives of an admission into a new replica: before any entry is written.
+    ///
+    /// # Errors
+    ///
+    /// If a segment does not verify: the parent is not who the code named.
+    pub fn take_admission(
+        &mut self,
+        segments: Vec<Sealed>,
+        chains: Vec<Vec<Vec<u8>>>,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
+        let mut batch = Batch { chains, segments: Vec::new() };
+        for sealed in segments {
+            match sealed.open() {
+                Ok(segment) => batch.segments.push(Verified {
+                    feed: segment.feed,
+                    number: segment.number,
+                    previous: segment.previous,
+                    hash: sealed.hash(),
+                    sealed,
+                }),
+                Err(error) => return refuse(error.to_string(), error.to_string()),
+            }
+        }
+        self.ingest(&batch, now)?;
+        while self.project(now, usize::MAX)? {
+            self.settle()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,523 @@
+//! What people do: create, set, act, resolve, void. The same for pages, command line and imports.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required, Text};
+use taizhang_core::feed::entry::{Action, Person};
+use taizhang_core::id::{ImportId, Level, RecordId, SliceId, hex};
+use taizhang_core::record::edit::{KeyWrite, creation};
+use taizhang_core::record::fold::{Row, certify, fold};
+use taizhang_core::record::state::{Step, TransitionLine};
+use taizhang_core::record::value::{STATE_FIELD, VOID_KEY, Value};
+use taizhang_core::rules::blocking;
+use taizhang_core::time::UtcMillis;
+
+use super::Engine;
+use super::save::{LocalEntry, SaveError};
+use super::values::{FieldError, Source, parse, parse_set};
+use crate::store::StoreError;
+
+/// Why a command did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Fields that cannot be saved as typed.
+    #[error("{}", join(.0))]
+    Fields(Vec<FieldError>),
+    /// Not allowed, or not possible now; says what would have to hold.
+    #[error("{} / {}", .0.zh, .0.en)]
+    Refused(Text),
+    /// The save failed.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn join(errors: &[FieldError]) -> String {
+    let lines: Vec<String> =
+        errors.iter().map(|error| format!("{} / {}", error.reason.zh, error.reason.en)).collect();
+    lines.join("; ")
+}
+
+/// Shorthand for a refusal in both languages.
+pub fn refuse<T>(zh: impl Into<String>, en: impl Into<String>) -> Result<T, CommandError> {
+    Err(CommandError::Refused(Text { zh: zh.into(), en: en.into() }))
+}
+
+/// Fields as typed: field id to text; a log field's text is a JSON object of its columns.
+pub type Inputs = BTreeMap<String, String>;
+
+/// A decision on a conflict.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// The candidate at that position, 0 is the shown one.
+    Candidate(usize),
+    /// Another value, as typed.
+    Other(String),
+}
+
+/// A record with everything a command needs.
+pub struct Found {
+    /// Its slice.
+    pub slice: SliceId,
+    /// Its id.
+    pub id: RecordId,
+    /// Its ledger.
+    pub ledger: Arc<Ledger>,
+    /// Its row.
+    pub row: Row,
+}
+
+impl Engine {
+    fn level(&self) -> Level {
+        self.identity.checked.name.level()
+    }
+
+    /// A ledger by id.
+    ///
+    /// # Errors
+    ///
+    /// Says which ledgers there are.
+    pub fn ledger(&self, id: &str) -> Result<Arc<Ledger>, CommandError> {
+        let catalogue = &self.directives.catalogue;
+        if let Some(ledger) = catalogue.ledger(id).filter(|one| !one.id.starts_with("sys_")) {
+            return Ok(Arc::clone(ledger));
+        }
+        let known: Vec<&str> =
+            catalogue.ledgers_for_people().map(|ledger| ledger.id.as_str()).collect();
+        let known = known.join(", ");
+        refuse(format!("没有台账「{id}」;现有:{known}"), format!("no ledger `{id}`; there are: {known}"))
+    }
+
+    /// Finds a record by id, with its row as of now.
+    ///
+    /// # Errors
+    ///
+    /// If this replica holds no such record.
+    pub fn find(&mut self, id: RecordId) -> Result<Found, CommandError> {
+        let mut slices = self.store.slices_of(id)?;
+        let pending = self.working.keys().filter(|(_, record)| *record == id);
+        slices.extend(pending.map(|(slice, _)| *slice));
+        let Some(slice) = slices.first().copied() else {
+            return refuse(format!("没有记录{id}"), format!("no record {id} is held here"));
+        };
+        let catalogue = Arc::clone(&self.directives.catalogue);
+        let working = self.working(slice, id)?;
+        let ledger = working.log.ledger().and_then(|id| catalogue.ledger(id)).cloned();
+        let row = ledger.as_ref().and_then(|ledger| fold(&working.log, ledger));
+        match (ledger, row) {
+            (Some(ledger), Some(row)) => Ok(Found { slice, id, ledger, row }),
+            _ => refuse("该记录所属台账尚未下发", "the record's ledger is not known here yet"),
+        }
+    }
+
+    /// Creates a record.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing is saved then.
+    pub fn create(
+        &mut self,
+        slice: SliceId,
+        ledger: &str,
+        inputs: &Inputs,
+        source: Source,
+        person: &Person,
+        import: Option<ImportId>,
+        now: UtcMillis,
+    ) -> Result<RecordId, CommandError> {
+        let id = RecordId(self.random());
+        self.create_as(id, slice, ledger, inputs, source, person, import, now)?;
+        Ok(id)
+    }
+
+    /// Creates a record under an id drawn before, so that records of one import can refer to it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]; nothing is saved then.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one form")]
+    pub fn create_as(
+        &mut self,
+        id: RecordId,
+        slice: SliceId,
+        ledger: &str,
+        inputs: &Inputs,
+        source: Source,
+        person: &Person,
+        import: Option<ImportId>,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
+        let ledger = self.ledger(ledger)?;
+        let place = self.directives.tree.place(slice.place).map(|place| place.level);
+        if ledger.slice != slice.kind || place.is_none_or(|level| !ledger.scope.contains(&level)) {
+            return refuse(
+                format!("「{}」不在这一级登记", ledger.label.zh),
+                format!("{} is not kept at this level", ledger.label.en),
+            );
+        }
+        let mut keys = vec![creation(&ledger.id)];
+        let mut errors = Vec::new();
+        for field in &ledger.fields {
+            let text = inputs.get(&field.id).map_or("", String::as_str);
+            if text.trim().is_empty() {
+                if field.required == Required::Always && field.write.contains(&self.level()) {
+                    errors.push(missing(field));
+                }
+                continue;
+            }
+            match self.keys_for(&ledger, field, text, None, source, now) {
+                Ok(more) => keys.extend(more),
+                Err(error) => errors.push(error),
+            }
+        }
+        unknown_fields(&ledger, inputs, &mut errors);
+        if !errors.is_empty() {
+            return Err(CommandError::Fields(errors));
+        }
+        let action = if import.is_some() { Action::Import } else { Action::Create };
+        let local = LocalEntry { slice, lane: ledger.lane, action, person, import };
+        Ok(self.save(&local, &[(id, keys)], now)?)
+    }
+
+    /// Writes the fields that differ from what is shown. Gives whether anything did.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub fn set(
+        &mut self,
+        id: RecordId,
+        inputs: &Inputs,
+        source: Source,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<bool, CommandError> {
+        let found = self.find(id)?;
+        let mut keys = Vec::new();
+        let mut errors = Vec::new();
+        for (name, text) in inputs {
+            let Some(field) = found.ledger.field(name) else { continue };
+            match self.keys_for(&found.ledger, field, text, Some(&found.row), source, now) {
+                Ok(more) => {
+                    let clears = matches!(more.as_slice(), [(_, None)]);
+                    if clears && field.required == Required::Always {
+                        errors.push(missing(field));
+                    }
+                    keys.extend(more);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        unknown_fields(&found.ledger, inputs, &mut errors);
+        if !errors.is_empty() {
+            return Err(CommandError::Fields(errors));
+        }
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        self.write(&found, Action::Set, person, keys, now)?;
+        Ok(true)
+    }
+
+    fn write(
+        &mut self,
+        found: &Found,
+        action: Action,
+        person: &Person,
+        keys: Vec<KeyWrite>,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
+        let (slice, lane) = (found.slice, found.ledger.lane);
+        let local = LocalEntry { slice, lane, action, person, import: None };
+        Ok(self.save(&local, &[(found.id, keys)], now)?)
+    }
+
+    /// The root keys that a field's text means; those equal to what is shown are left out.
+    fn keys_for(
+        &mut self,
+        ledger: &Ledger,
+        field: &Field,
+        text: &str,
+        row: Option<&Row>,
+        source: Source,
+        now: UtcMillis,
+    ) -> Result<Vec<KeyWrite>, FieldError> {
+        if !field.write.contains(&self.level()) {
+            let levels: Vec<&str> = field.write.iter().map(|level| level.name()).collect();
+            return Err(not_writable(field, &levels.join(", ")));
+        }
+        let catalogue = Arc::clone(&self.directives.catalogue);
+        match &field.kind {
+            FieldKind::Set(_) => {
+                let wanted = parse_set(field, text, &catalogue)?;
+                let shown = row.and_then(|row| row.sets.get(&field.id));
+                let key = |element: &str| format!("{}/{element}", field.id);
+                let added = wanted
+                    .iter()
+                    .filter(|one| shown.is_none_or(|shown| !shown.contains(*one)))
+                    .map(|one| (key(one), Some(Value::Bool(true))));
+                let removed = shown
+                    .into_iter()
+                    .flatten()
+                    .filter(|one| !wanted.contains(one))
+                    .map(|one| (key(one), None));
+                Ok(added.chain(removed).collect())
+            }
+            FieldKind::Log(columns) => {
+                let inputs: Inputs = serde_json::from_str(text).map_err(|_| FieldError {
+                    field: field.id.clone(),
+                    reason: Text {
+                        zh: format!("「{}」的一行应为各列的JSON", field.label.zh),
+                        en: format!("{}: a line is a JSON object of its columns", field.label.en),
+                    },
+                })?;
+                let mut line = BTreeMap::new();
+                for column in columns {
+                    let as_field = Field {
+                        id: field.id.clone(),
+                        label: column.label.clone(),
+                        kind: column.kind.clone(),
+                        ..field.clone()
+                    };
+                    let text = inputs.get(&column.id).map_or("", String::as_str);
+                    match parse(&as_field, text, source, &catalogue)? {
+                        Some(value) => {
+                            line.insert(column.id.clone(), value);
+                        }
+                        None if column.required => return Err(missing(&as_field)),
+                        None => {}
+                    }
+                }
+                if line.is_empty() {
+                    return Ok(Vec::new());
+                }
+                let text = serde_json::to_string(&line).unwrap_or_default();
+                Ok(vec![(self.line_key(&field.id, &text), Some(text.into()))])
+            }
+            _ => {
+                let value = parse(field, text, source, &catalogue)?;
+                if value.as_ref() == row.and_then(|row| row.fields.get(&field.id)) {
+                    return Ok(Vec::new());
+                }
+                if field.merge == taizhang_core::catalogue::Merge::Fixed && row.is_some() {
+                    return Err(not_writable(field, "only when created"));
+                }
+                let _ = (ledger, now);
+                Ok(vec![(field.id.clone(), value)])
+            }
+        }
+    }
+
+    /// The key of a new line: the hash of its text and 16 random bytes.
+    fn line_key(&mut self, field: &str, text: &str) -> String {
+        let nonce: [u8; 16] = self.random();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(text.as_bytes());
+        hasher.update(&nonce);
+        format!("{field}/{}", hex(&hasher.finalize().as_bytes()[..16]))
+    }
+
+    /// Takes a workflow step.
+    ///
+    /// # Errors
+    ///
+    /// Says who may take it, what must be filled, or which rule blocks it.
+    pub fn act(
+        &mut self,
+        id: RecordId,
+        to: &str,
+        reason: &str,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
+        let found = self.find(id)?;
+        let Some(workflow) = &found.ledger.workflow else {
+            return refuse("该台账没有流程", "this ledger has no workflow");
+        };
+        let from = found.row.state_id().unwrap_or_default().to_owned();
+        let level = self.level();
+        let steps: Vec<_> = workflow
+            .transitions
+            .iter()
+            .filter(|step| step.to == to && step.from.contains(&from))
+            .collect();
+        let Some(first) = steps.first() else {
+            return refuse(
+                format!("当前状态「{from}」不能转为「{to}」"),
+                format!("no step leads from {from} to {to}"),
+            );
+        };
+        let Some(step) = steps.iter().find(|step| step.by.contains(&level)) else {
+            let levels: Vec<&str> = first.by.iter().map(|level| level.name()).collect();
+            let levels = levels.join(", ");
+            return refuse(format!("该步骤由{levels}级办理"), format!("this step is taken by: {levels}"));
+        };
+        if step.reason && reason.trim().is_empty() {
+            return refuse("请填写原因", "give a reason");
+        }
+        let missing_fields = self.missing_at(&found, &step.requires, to);
+        if !missing_fields.is_empty() {
+            return Err(CommandError::Fields(missing_fields));
+        }
+        self.check_blocks(&found, to, now)?;
+        let certified = if step.certifies.is_empty() {
+            String::new()
+        } else {
+            certify(&found.row, &step.certifies)
+        };
+        let line = TransitionLine {
+            from,
+            to: to.to_owned(),
+            reason: reason.trim().to_owned(),
+            certified,
+            nonce: hex(&self.random::<16>()),
+        };
+        let text = serde_json::to_string(&line).unwrap_or_default();
+        let key = self.line_key(STATE_FIELD, &text);
+        self.write(&found, Action::Act, person, vec![(key, Some(text.into()))], now)
+    }
+
+    fn missing_at(&self, found: &Found, requires: &[String], to: &str) -> Vec<FieldError> {
+        let row = &found.row;
+        let empty = |id: &str| {
+            !row.fields.contains_key(id) && !row.sets.contains_key(id) && !row.logs.contains_key(id)
+        };
+        found
+            .ledger
+            .fields
+            .iter()
+            .filter(|field| {
+                let at_state = matches!(&field.required, Required::At(at) if at.iter().any(|one| one == to));
+                (at_state || requires.contains(&field.id)) && empty(&field.id)
+            })
+            .map(missing)
+            .collect()
+    }
+
+    /// A rule that blocks a step is evaluated on the row as it would be after it.
+    fn check_blocks(&mut self, found: &Found, to: &str, now: UtcMillis) -> Result<(), CommandError> {
+        let mut after = found.row.clone();
+        if let Some(state) = &mut after.state {
+            state.state = to.to_owned();
+            let (level, time) = (self.level(), now);
+            state.steps.push(Step { to: to.to_owned(), level, time, reason: String::new() });
+        }
+        self.settle()?;
+        let findings = self.findings_as(found.slice, found.id, &found.ledger, &after, now);
+        let blocked: Vec<Text> = blocking(&found.ledger, &findings, to)
+            .filter_map(|finding| {
+                let rule = taizhang_core::rules::rule_of(&found.ledger, &finding.rule)?;
+                Some(Text {
+                    zh: format!("{} {}", rule.id, rule.text.zh),
+                    en: format!("{} {}", rule.id, rule.text.en),
+                })
+            })
+            .collect();
+        if blocked.is_empty() {
+            return Ok(());
+        }
+        let all = |pick: fn(&Text) -> &str| blocked.iter().map(pick).collect::<Vec<_>>().join("; ");
+        refuse(all(|text| &text.zh), all(|text| &text.en))
+    }
+
+    /// Settles concurrent values of a field.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such conflict, or another level decides it.
+    pub fn resolve(
+        &mut self,
+        id: RecordId,
+        field: &str,
+        choice: &Choice,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
+        let found = self.find(id)?;
+        let conflict = found.row.conflicts.iter().find(|one| one.field == field).cloned();
+        let (Some(conflict), Some(definition)) = (conflict, found.ledger.field(field)) else {
+            return refuse("该字段没有待处理的冲突", "this field has no conflict");
+        };
+        if self.level() < conflict.resolve {
+            let level = conflict.resolve.name();
+            return refuse(
+                format!("该冲突由{level}级裁定"),
+                format!("this conflict is decided at the {level} level"),
+            );
+        }
+        if !definition.write.contains(&self.level()) {
+            let levels: Vec<&str> = definition.write.iter().map(|level| level.name()).collect();
+            return Err(CommandError::Fields(vec![not_writable(definition, &levels.join(", "))]));
+        }
+        let value = match choice {
+            Choice::Candidate(at) => match conflict.candidates.get(*at) {
+                Some(candidate) => Some(candidate.value.clone()),
+                None => return refuse("没有这个选项", "there is no such candidate"),
+            },
+            Choice::Other(text) => {
+                parse(definition, text, Source::People, &self.directives.catalogue)
+                    .map_err(|error| CommandError::Fields(vec![error]))?
+            }
+        };
+        self.write(&found, Action::Resolve, person, vec![(field.to_owned(), value)], now)
+    }
+
+    /// Voids a record, or takes the void back when `reason` is `None`.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`].
+    pub fn void(
+        &mut self,
+        id: RecordId,
+        reason: Option<&str>,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
+        let found = self.find(id)?;
+        let value = match reason.map(str::trim) {
+            Some("") => return refuse("作废须填写原因", "a void needs a reason"),
+            Some(_) if found.row.void.is_some() => {
+                return refuse("该记录已作废", "the record is void already");
+            }
+            None if found.row.void.is_none() => {
+                return refuse("该记录未作废", "the record is not void");
+            }
+            reason => reason.map(Value::from),
+        };
+        self.write(&found, Action::Void, person, vec![(VOID_KEY.into(), value)], now)
+    }
+}
+
+fn missing(field: &Field) -> FieldError {
+    let reason = Text {
+        zh: format!("请填写「{}」", field.label.zh),
+        en: format!("{} must be filled", field.label.en),
+    };
+    FieldError { field: field.id.clone(), reason }
+}
+
+fn not_writable(field: &Field, who: &str) -> FieldError {
+    let reason = Text {
+        zh: format!("「{}」不由本级填写(填写:{who})", field.label.zh),
+        en: format!("{} is not written at this level (written: {who})", field.label.en),
+    };
+    FieldError { field: field.id.clone(), reason }
+}
+
+fn unknown_fields(ledger: &Ledger, inputs: &Inputs, errors: &mut Vec<FieldError>) {
+    for name in inputs.keys().filter(|name| ledger.field(name).is_none()) {
+        errors.push(FieldError {
+            field: name.clone(),
+            reason: Text {
+                zh: format!("「{}」没有字段{name}", ledger.label.zh),
+                en: format!("{} has no field {name}", ledger.label.en),
+            },
+        });
+    }
+}

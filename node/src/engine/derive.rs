@@ -1,0 +1,373 @@
+//! From changed logs to rows, links, findings and roll-ups.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use taizhang_core::catalogue::{Catalogue, FieldKind, Ledger, Uses};
+use taizhang_core::directives::Directives;
+use taizhang_core::id::{AuthorId, Hash, PlaceId, RecordId, SliceId, SliceKind};
+use taizhang_core::record::fold::{Row, fold};
+use taizhang_core::record::log::RecordLog;
+use taizhang_core::record::value::Value;
+use taizhang_core::rules::{Finding, Surroundings};
+use taizhang_core::time::{Date, UtcMillis};
+
+use super::Engine;
+use crate::store::derived::RecordUpdate;
+use crate::store::{Store, StoreError};
+
+/// A record under work in the present group.
+#[derive(Debug, Default)]
+pub(crate) struct Working {
+    pub(crate) log: RecordLog,
+    pub(crate) origin: Option<(AuthorId, u64)>,
+    pub(crate) dirty: bool,
+}
+
+impl Working {
+    /// Notes in which segment an own change went out.
+    pub(crate) fn set_arrival(&mut self, hash: Hash, arrival: Option<u64>) {
+        if let Some(at) = self.log.position(hash)
+            && arrival.is_some()
+            && self.log.changes[at].origin.arrival != arrival
+        {
+            self.log.changes[at].origin.arrival = arrival;
+            self.dirty = true;
+        }
+    }
+}
+
+/// Rows re-evaluated in one step.
+const STEP_ROWS: usize = 200;
+const CURSOR: &str = "re-evaluate";
+const AS_OF: &str = "as_of";
+
+/// What rules of one row may ask the store.
+struct Around<'a> {
+    store: &'a Store,
+    directives: &'a Directives,
+    slice: SliceId,
+}
+
+impl Surroundings for Around<'_> {
+    fn related(&self, subject: Option<(&Row, RecordId)>, uses: &Uses) -> Vec<(RecordId, Row)> {
+        let result = self.related_rows(subject, uses);
+        result.unwrap_or_else(|error| {
+            tracing::error!(%error, "related rows could not be read");
+            Vec::new()
+        })
+    }
+
+    fn param(&self, id: &str, day: Date) -> Option<Value> {
+        self.directives.param(id, self.slice.place, day).value
+    }
+
+    fn ledger(&self, id: &str) -> Option<Arc<Ledger>> {
+        self.directives.catalogue.ledger(id).cloned()
+    }
+}
+
+impl Around<'_> {
+    fn related_rows(
+        &self,
+        subject: Option<(&Row, RecordId)>,
+        uses: &Uses,
+    ) -> Result<Vec<(RecordId, Row)>, StoreError> {
+        let key = match subject {
+            None => String::new(),
+            Some((_, id)) if uses.eq == "_id" => id.to_string(),
+            Some((row, _)) => row.text(&uses.eq),
+        };
+        let slices: Vec<SliceId> = if uses.path {
+            let path = self.directives.tree.path(self.slice.place);
+            path.into_iter().map(SliceId::directive).collect()
+        } else {
+            vec![self.slice]
+        };
+        let mut found = Vec::new();
+        for slice in slices {
+            let records = match uses.by.as_str() {
+                "" => {
+                    found.extend(self.store.rows_of(slice, &uses.ledger)?);
+                    continue;
+                }
+                "_id" => key.parse().into_iter().collect(),
+                _ if key.is_empty() => Vec::new(),
+                by => self.store.linked(slice.place, &uses.ledger, by, &key)?,
+            };
+            for record in records {
+                if let Some(row) = self.store.row(slice, record)?
+                    && row.ledger == uses.ledger
+                {
+                    found.push((record, row));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The title by which people know a record.
+pub fn title_of(ledger: &Ledger, row: &Row, catalogue: &Catalogue) -> String {
+    let parts: Vec<String> = ledger
+        .title
+        .iter()
+        .filter_map(|id| {
+            let field = ledger.field(id)?;
+            let text = row.text(id);
+            let text = match &field.kind {
+                FieldKind::Enum(vocab) => catalogue.value_label(vocab, &text, false),
+                _ => text,
+            };
+            (!text.is_empty()).then_some(text)
+        })
+        .collect();
+    parts.join(" ")
+}
+
+fn search_of(ledger: &Ledger, row: &Row, title: &str) -> String {
+    let mut text = title.to_owned();
+    for field in &ledger.fields {
+        let wanted = matches!(field.kind, FieldKind::Text | FieldKind::Note | FieldKind::Phone)
+            && field.sealed.is_empty();
+        if wanted && let Some(value) = row.fields.get(&field.id) {
+            text.push(' ');
+            text.push_str(&value.to_string());
+        }
+    }
+    text
+}
+
+fn links_of(ledger: &Ledger, row: &Row) -> Vec<(String, String)> {
+    if row.void.is_some() {
+        return Vec::new();
+    }
+    ledger
+        .indexed
+        .iter()
+        .filter_map(|field| Some((field.clone(), row.fields.get(field)?.to_string())))
+        .collect()
+}
+
+fn row_hash(row: &Row, findings: &[Finding]) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&row.hash().0);
+    for finding in findings.iter().filter(|finding| !finding.dated) {
+        hasher.update(&serde_json::to_vec(finding).unwrap_or_default());
+    }
+    Hash(*hasher.finalize().as_bytes())
+}
+
+impl Engine {
+    /// The record under work, read from the store at first use.
+    pub(crate) fn working(
+        &mut self,
+        slice: SliceId,
+        record: RecordId,
+    ) -> Result<&mut Working, StoreError> {
+        match self.working.entry((slice, record)) {
+            std::collections::btree_map::Entry::Occupied(found) => Ok(found.into_mut()),
+            std::collections::btree_map::Entry::Vacant(gap) => {
+                let log = self.store.record(slice, record)?.map(|stored| stored.log);
+                let log = log.unwrap_or_default();
+                Ok(gap.insert(Working { log, origin: None, dirty: false }))
+            }
+        }
+    }
+
+    /// Writes rows of everything under work, then findings and roll-ups of these and of the rows
+    /// whose rules read them.
+    pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
+        let working = std::mem::take(&mut self.working);
+        let mut affected: BTreeSet<(SliceId, RecordId)> = BTreeSet::new();
+        for ((slice, record), one) in working.into_iter().filter(|(_, one)| one.dirty) {
+            let old = self.store.links_of(record)?;
+            let row = self.write_row(slice, record, &one)?;
+            if let Some((ledger, links)) = row {
+                self.neighbours(slice, record, &ledger, &[old, links].concat(), &mut affected)?;
+            }
+            affected.insert((slice, record));
+        }
+        let as_of = self.as_of()?;
+        for (slice, record) in affected {
+            self.evaluate(slice, record, as_of)?;
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "a ledger and its links")]
+    fn write_row(
+        &mut self,
+        slice: SliceId,
+        record: RecordId,
+        one: &Working,
+    ) -> Result<Option<(Arc<Ledger>, Vec<(String, String)>)>, StoreError> {
+        let id = one.log.ledger().unwrap_or_default().to_owned();
+        let catalogue = Arc::clone(&self.directives.catalogue);
+        let ledger = catalogue.ledger(&id).cloned();
+        #[cfg(feature = "sabotage")]
+        let overwritten = self.sabotaged(taizhang_core::Sabotage::ConcurrentValueOverwritten);
+        #[cfg_attr(not(feature = "sabotage"), expect(unused_mut, reason = "sabotage changes it"))]
+        let mut row = ledger.as_ref().and_then(|ledger| fold(&one.log, ledger));
+        #[cfg(feature = "sabotage")]
+        if overwritten && let Some(row) = &mut row {
+            row.conflicts.clear();
+        }
+        let (mut title, mut search, mut links) = Default::default();
+        if let (Some(ledger), Some(row)) = (&ledger, &row) {
+            title = title_of(ledger, row, &catalogue);
+            search = search_of(ledger, row, &title);
+            links = links_of(ledger, row);
+        }
+        let update = RecordUpdate {
+            log: &one.log,
+            row: row.as_ref(),
+            ledger: &id,
+            hash: Hash::default(),
+            title: &title,
+            search: &search,
+            origin: one.origin,
+        };
+        self.store.put_record(slice, record, &update)?;
+        self.store.set_links(slice.place, &id, record, &links)?;
+        Ok(ledger.map(|ledger| (ledger, links)))
+    }
+
+    /// Rows whose rules read a record with these link values.
+    fn neighbours(
+        &self,
+        slice: SliceId,
+        record: RecordId,
+        ledger: &Ledger,
+        links: &[(String, String)],
+        affected: &mut BTreeSet<(SliceId, RecordId)>,
+    ) -> Result<(), StoreError> {
+        let own_id = record.to_string();
+        for (reader, uses) in self.directives.catalogue.readers_of(&ledger.id) {
+            let values: Vec<&str> = if uses.by == "_id" {
+                vec![&own_id]
+            } else {
+                let of_field = links.iter().filter(|(field, _)| *field == uses.by);
+                of_field.map(|(_, value)| value.as_str()).collect()
+            };
+            let places: Vec<PlaceId> = if uses.path {
+                self.directives.tree.subtree(slice.place)
+            } else {
+                vec![slice.place]
+            };
+            for place in places {
+                let kind = if uses.path { reader.slice } else { slice.kind };
+                for value in &values {
+                    if uses.eq == "_id" {
+                        affected.extend(value.parse().ok().map(|id| (SliceId { kind, place }, id)));
+                        continue;
+                    }
+                    let found = self.store.linked(place, &reader.id, &uses.eq, value)?;
+                    affected.extend(found.into_iter().map(|id| (SliceId { kind, place }, id)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Evaluates rules and indicators of one row and writes what follows.
+    fn evaluate(
+        &mut self,
+        slice: SliceId,
+        record: RecordId,
+        as_of: Date,
+    ) -> Result<(), StoreError> {
+        let Some(stored) = self.store.record(slice, record)? else { return Ok(()) };
+        let catalogue = Arc::clone(&self.directives.catalogue);
+        let (Some(row), Some(ledger)) = (stored.row, catalogue.ledger(&stored.ledger)) else {
+            self.store.set_findings(slice, record, &[])?;
+            let above = self.above(slice);
+            return self.store.set_contributions(slice, record, &BTreeMap::new(), &above);
+        };
+        let around = Around { store: &self.store, directives: &self.directives, slice };
+        let findings = self.evaluator.findings(ledger, &row, record, &around, as_of);
+        let values = ledger
+            .indicators
+            .iter()
+            .map(|one| {
+                let value =
+                    self.evaluator.measure(one, ledger, &row, record, &findings, as_of);
+                (one.id.clone(), value)
+            })
+            .filter(|(_, value)| *value != 0)
+            .collect();
+        self.store.set_findings(slice, record, &findings)?;
+        self.store.set_contributions(slice, record, &values, &self.above(slice))?;
+        self.store.set_record_hash(slice, record, row_hash(&row, &findings))
+    }
+
+    /// The places whose roll-ups a record of `slice` counts in: its own and those above, as far as
+    /// they are this replica's to show.
+    fn above(&self, slice: SliceId) -> Vec<PlaceId> {
+        if slice.kind == SliceKind::Directive { Vec::new() } else { self.directives.tree.path(slice.place) }
+    }
+
+    /// The day for which dated findings hold.
+    fn as_of(&self) -> Result<Date, StoreError> {
+        let days = self.store.derived_meta(AS_OF)?.unwrap_or(0);
+        Ok(Date::from_days(days))
+    }
+
+    /// Evaluates rows again after directives or the day changed, a step at a time; gives whether
+    /// more remain.
+    pub(crate) fn re_evaluate(&mut self, now: UtcMillis) -> Result<bool, StoreError> {
+        if self.as_of()? != now.date() {
+            self.store.set_derived_meta(AS_OF, now.date().to_days())?;
+            self.store.set_derived_meta(CURSOR, 0)?;
+        }
+        let Some(cursor) = self.store.derived_meta(CURSOR)?.filter(|cursor| *cursor >= 0) else {
+            return Ok(false);
+        };
+        let records = self.store.records_after(cursor, STEP_ROWS)?;
+        let mut last = -1;
+        for (rowid, slice, record, ledger) in records {
+            last = rowid;
+            if ledger.starts_with("sys_") {
+                continue;
+            }
+            self.working(slice, record)?.dirty = true;
+        }
+        self.store.set_derived_meta(CURSOR, last)?;
+        Ok(last >= 0)
+    }
+
+    /// Findings of a row as it would be in another state, for steps that a rule blocks.
+    pub(crate) fn findings_as(
+        &self,
+        slice: SliceId,
+        record: RecordId,
+        ledger: &Ledger,
+        row: &Row,
+        now: UtcMillis,
+    ) -> Vec<Finding> {
+        let around = Around { store: &self.store, directives: &self.directives, slice };
+        self.evaluator.findings(ledger, row, record, &around, now.date())
+    }
+
+    /// Results of rules about places (R-CHN-01) at the villages held here: rule, place, outcome.
+    pub fn place_findings(
+        &self,
+        place: PlaceId,
+        now: UtcMillis,
+    ) -> Vec<(String, taizhang_core::rules::Outcome, String)> {
+        let slice = SliceId { kind: SliceKind::Directive, place };
+        let around = Around { store: &self.store, directives: &self.directives, slice };
+        let catalogue = &self.directives.catalogue;
+        let about = catalogue.ledgers.values().flat_map(|ledger| {
+            ledger.rules.iter().filter(|rule| rule.about_place).map(move |rule| (ledger, rule))
+        });
+        let mut found = Vec::new();
+        for (_, rule) in about {
+            let outcome = self.evaluator.apply(rule, None, &around, now.date(), now.date());
+            if let Some((outcome, reason)) = outcome {
+                found.push((rule.id.clone(), outcome, reason));
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,120 @@
+//! One local entry: composed, judged like any other, made durable in the tail, projected at once.
+
+use taizhang_core::feed::entry::{Action, Entry, Person, RecordChange};
+use taizhang_core::id::{FeedId, ImportId, Lane, RecordId, SliceId, SliceKind};
+use taizhang_core::limits;
+use taizhang_core::record::edit::{EditError, KeyWrite, compose};
+use taizhang_core::time::UtcMillis;
+
+use super::Engine;
+use super::project::{Applied, EntryAt};
+use crate::store::StoreError;
+
+/// Why a save is refused. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The change cannot be composed.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The store failed; what was typed is not saved.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The replica's own verdict would not count it.
+    #[error("this replica may not write that: {0}")]
+    NoAuthority(String),
+    /// Continuity was lost.
+    #[error("writing is stopped: {0}")]
+    Frozen(String),
+    /// Too much for one entry.
+    #[error("one entry holds at most {} bytes; split the work", limits::ENTRY_BYTES_MAX)]
+    TooLarge,
+}
+
+/// What a local entry is about.
+pub struct LocalEntry<'a> {
+    /// The slice.
+    pub slice: SliceId,
+    /// The lane of its ledgers.
+    pub lane: Lane,
+    /// What kind of action.
+    pub action: Action,
+    /// Who acts.
+    pub person: &'a Person,
+    /// The import it belongs to.
+    pub import: Option<ImportId>,
+}
+
+impl Engine {
+    /// Writes one entry with the keys of one or more records. Durable after [`Engine::commit`].
+    ///
+    /// # Errors
+    ///
+    /// [`SaveError`]; nothing of the entry stands then.
+    pub fn save(
+        &mut self,
+        local: &LocalEntry<'_>,
+        writes: &[(RecordId, Vec<KeyWrite>)],
+        now: UtcMillis,
+    ) -> Result<(), SaveError> {
+        if let Some(reason) = &self.frozen {
+            return Err(SaveError::Frozen(reason.clone()));
+        }
+        let actor = self.author.actor();
+        let mut changes = Vec::with_capacity(writes.len());
+        for (record, keys) in writes {
+            let log = &self.working(local.slice, *record)?.log;
+            let bytes = compose(log, actor, now, keys)?;
+            changes.push(RecordChange { record: *record, bytes });
+        }
+        let entry = Entry {
+            time: now,
+            person: local.person.clone(),
+            action: local.action,
+            lamport: self.store.lamport(local.slice)? + 1,
+            policy_seen: self.directives.policy_seen(local.slice.place),
+            import: local.import,
+            changes,
+        };
+        if entry.bytes_count() > limits::ENTRY_BYTES_MAX
+            || entry.changes.len() > limits::ENTRY_CHANGES_MAX
+        {
+            return Err(SaveError::TooLarge);
+        }
+        let feed = FeedId { slice: local.slice, lane: local.lane, author: self.author };
+        let own_roster = local.slice.kind == SliceKind::Directive;
+        if own_roster {
+            self.store.push_tail(local.slice, local.lane, &entry.to_bytes())?;
+            self.cut(local.slice, local.lane, now)?;
+            return Ok(());
+        }
+        let sees = self.sees_now(local.slice);
+        let number = self.store.feed(&feed)?.head.count;
+        let at = EntryAt { feed: &feed, sees: &sees, at: None, number };
+        match self.apply_entry(&at, &entry)? {
+            Applied::Counted => {}
+            Applied::Held => return Err(SaveError::Edit(EditError::Nothing)),
+            Applied::Void(reason) => {
+                self.working.remove(&(local.slice, writes[0].0));
+                return Err(SaveError::NoAuthority(reason.to_string()));
+            }
+            Applied::Parked(waiting) => {
+                return Err(SaveError::NoAuthority(format!("{waiting:?}")));
+            }
+        }
+        self.store.push_tail(local.slice, local.lane, &entry.to_bytes())?;
+        self.cut_if_full(local.slice, local.lane, now)?;
+        Ok(())
+    }
+
+    /// Projects own directives right after they were sealed, so that the next entry sees them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn project_own_directives(&mut self, now: UtcMillis) -> Result<(), StoreError> {
+        while self.project(now, usize::MAX)? {
+            self.settle()?;
+        }
+        Ok(())
+    }
+}

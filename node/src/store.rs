@@ -1,0 +1,222 @@
+//! The two databases of a replica: `ledger.db` (ground truth) and `derived.db` (recomputed).
+//!
+//! SQL stands in this folder only, behind a narrow interface, so that a hub's store can move to
+//! another engine. [`ledger`] holds feeds and segments, [`peers`] chains, receipts, invitations,
+//! contacts and the audit; [`derived`] what the projector writes, [`read`] what pages ask.
+//!
+//! # Invariants
+//!
+//! - One writer: the engine. Readers open their own read-only connections (WAL snapshots).
+//! - A group of jobs commits ledger first, then derived; derived may lag, never lead.
+
+pub mod derived;
+pub mod ledger;
+pub mod peers;
+pub mod read;
+mod rows;
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+const LEDGER_MIGRATIONS: [&str; 1] = [include_str!("../migrations/ledger_0001.sql")];
+const DERIVED_SCHEMA: &str = include_str!("../migrations/derived_0001.sql");
+
+/// Why the store cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused; the text names disk full, read-only or damage.
+    #[error("database: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The folder cannot be used.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A newer program wrote this database.
+    #[error("the ledger has format {found}, this program reads up to {known}; upgrade the program")]
+    Newer {
+        /// Format found.
+        found: usize,
+        /// Newest known.
+        known: usize,
+    },
+    /// Another process works on this folder.
+    #[error("another process works on this data folder; stop it first, or let it do the work")]
+    InUse,
+    /// Stored bytes are not what was stored.
+    #[error("stored data is damaged: {0}; run `check`")]
+    Damaged(String),
+}
+
+/// How durable commits are. Tests on memory disks may give up fsync; nothing else may.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Durability {
+    /// fsync at every commit.
+    Full,
+    /// No fsync: for simulations, whose crashes are their own.
+    Simulated,
+}
+
+/// Both databases and the lock on their folder.
+pub struct Store {
+    pub(crate) ledger: Connection,
+    pub(crate) derived: Connection,
+    folder: PathBuf,
+    _lock: std::fs::File,
+}
+
+fn pragmas(connection: &Connection, synchronous: &str) -> Result<(), StoreError> {
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous}; \
+         PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; \
+         PRAGMA busy_timeout = 5000;"
+    ))?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+fn migrate(ledger: &Connection) -> Result<(), StoreError> {
+    let found: u32 = ledger.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = found as usize;
+    let known = LEDGER_MIGRATIONS.len();
+    if found > known {
+        return Err(StoreError::Newer { found, known });
+    }
+    for (number, sql) in LEDGER_MIGRATIONS.iter().enumerate().skip(found) {
+        ledger.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {sql} PRAGMA user_version = {}; COMMIT;",
+            number + 1
+        ))?;
+    }
+    Ok(())
+}
+
+fn schema_version() -> i64 {
+    let hash = blake3::hash(DERIVED_SCHEMA.as_bytes());
+    let mut four = [0; 4];
+    four.copy_from_slice(&hash.as_bytes()[..4]);
+    i64::from(u32::from_le_bytes(four) >> 1)
+}
+
+fn open_derived(path: &Path, durability: Durability) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path)?;
+    let synchronous = if durability == Durability::Full { "NORMAL" } else { "OFF" };
+    pragmas(&connection, synchronous)?;
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found == schema_version() {
+        return Ok(connection);
+    }
+    if found != 0 {
+        drop(connection);
+        remove_derived(path)?;
+        return open_derived(path, durability);
+    }
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {DERIVED_SCHEMA} PRAGMA user_version = {}; COMMIT;",
+        schema_version()
+    ))?;
+    Ok(connection)
+}
+
+fn remove_derived(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let name = PathBuf::from(name);
+        match std::fs::remove_file(&name) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::File { path: name, source });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Opens or creates the databases of a data folder, and holds its lock.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; `InUse` if another process holds the folder.
+    pub fn open(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
+        let file_error = |source| StoreError::File { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder.join("blobs")).map_err(file_error)?;
+        let lock = std::fs::OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join("lock"))
+            .map_err(file_error)?;
+        if fs4::FileExt::try_lock(&lock).is_err() {
+            return Err(StoreError::InUse);
+        }
+        let ledger = Connection::open(folder.join("ledger.db"))?;
+        pragmas(&ledger, if durability == Durability::Full { "FULL" } else { "OFF" })?;
+        migrate(&ledger)?;
+        let derived = open_derived(&folder.join("derived.db"), durability)?;
+        Ok(Self { ledger, derived, folder: folder.to_owned(), _lock: lock })
+    }
+
+    /// Deletes `derived.db` and makes an empty one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn clear_derived(&mut self, durability: Durability) -> Result<(), StoreError> {
+        let path = self.folder.join("derived.db");
+        self.derived = Connection::open_in_memory()?;
+        remove_derived(&path)?;
+        self.derived = open_derived(&path, durability)?;
+        Ok(())
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Starts a group of jobs.
+    pub(crate) fn begin(&self) -> Result<(), StoreError> {
+        self.ledger.execute_batch("BEGIN IMMEDIATE")?;
+        self.derived.execute_batch("BEGIN IMMEDIATE")?;
+        Ok(())
+    }
+
+    /// Makes the group durable: ledger first.
+    pub(crate) fn commit(&self) -> Result<(), StoreError> {
+        self.ledger.execute_batch("COMMIT")?;
+        self.derived.execute_batch("COMMIT")?;
+        Ok(())
+    }
+
+    /// Drops the group.
+    pub(crate) fn rollback(&self) {
+        for connection in [&self.ledger, &self.derived] {
+            if !connection.is_autocommit()
+                && let Err(error) = connection.execute_batch("ROLLBACK")
+            {
+                tracing::error!(%error, "rollback failed");
+            }
+        }
+    }
+}
+
+/// Opens a read-only connection to `derived.db` with `ledger.db` attached as `ledger`.
+///
+/// # Errors
+///
+/// [`StoreError::Sqlite`].
+pub fn open_reader(folder: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(folder.join("derived.db"), flags)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    let ledger = folder.join("ledger.db");
+    connection.execute("ATTACH DATABASE ?1 AS ledger", [ledger.to_string_lossy()])?;
+    Ok(connection)
+}
