@@ -74,6 +74,8 @@ pub struct Engine {
     pub(crate) working: BTreeMap<(SliceId, RecordId), Working>,
     pub(crate) receipts_due: BTreeSet<SliceId>,
     pub(crate) catalogue_dirty: bool,
+    /// State to which a refused job returns.
+    before: (usize, Arc<Directives>),
     pub(crate) durability: Durability,
     /// Deliberate defect, for the simulator only.
     #[cfg(feature = "sabotage")]
@@ -106,13 +108,15 @@ impl Engine {
         let author = AuthorId { key: identity.seal_key(), epoch };
         store.put_chain(author.key, &identity.chain)?;
         let reader = Arc::new(identity.root.clone());
+        let directives = Arc::new(Directives::new(reader));
         let mut engine = Self {
             held: store.frontiers()?,
             keys: Arc::new(store.chain_keys()?),
             store,
             identity: Arc::new(identity),
             author,
-            directives: Arc::new(Directives::new(reader)),
+            before: (0, Arc::clone(&directives)),
+            directives,
             frozen: None,
             evaluator: Evaluator::default(),
             chance,
@@ -218,6 +222,34 @@ impl Engine {
             self.events.push(Event::Advanced(advanced));
         }
         Ok(())
+    }
+
+    /// Starts a job within the group: what came before is settled, so that it can be undone alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn save_point(&mut self) -> Result<(), StoreError> {
+        self.settle()?;
+        self.before = (self.advanced.len(), Arc::clone(&self.directives));
+        self.store.save_point()
+    }
+
+    /// Ends a job within the group; undoes it unless it was good.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn end_save_point(&mut self, good: bool) -> Result<(), StoreError> {
+        let settled = if good { self.settle() } else { Ok(()) };
+        if good && settled.is_ok() {
+            return self.store.release();
+        }
+        self.working.clear();
+        self.advanced.truncate(self.before.0);
+        self.directives = Arc::clone(&self.before.1);
+        self.store.undo()?;
+        settled
     }
 
     /// Drops the group and everything that memory made of it.

@@ -1,5 +1,9 @@
 //! A Taizhang replica at any level: store, engine, sync driver, pages and command line.
 
+pub mod driver;
 pub mod engine;
 pub mod identity;
+pub mod ops;
+pub mod status;
 pub mod store;
+pub mod transport;

@@ -194,6 +194,27 @@ impl Store {
         Ok(())
     }
 
+    /// Marks the state before a job of the group.
+    pub(crate) fn save_point(&self) -> Result<(), StoreError> {
+        self.ledger.execute_batch("SAVEPOINT job")?;
+        self.derived.execute_batch("SAVEPOINT job")?;
+        Ok(())
+    }
+
+    /// Keeps the job.
+    pub(crate) fn release(&self) -> Result<(), StoreError> {
+        self.ledger.execute_batch("RELEASE job")?;
+        self.derived.execute_batch("RELEASE job")?;
+        Ok(())
+    }
+
+    /// Undoes the job.
+    pub(crate) fn undo(&self) -> Result<(), StoreError> {
+        self.ledger.execute_batch("ROLLBACK TO job; RELEASE job")?;
+        self.derived.execute_batch("ROLLBACK TO job; RELEASE job")?;
+        Ok(())
+    }
+
     /// Drops the group.
     pub(crate) fn rollback(&self) {
         for connection in [&self.ledger, &self.derived] {

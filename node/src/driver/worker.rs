@@ -1,0 +1,174 @@
+//! The engine thread: groups of jobs first, then flush, projection and receipts.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use taizhang_core::limits;
+use taizhang_core::time::UtcMillis;
+use tokio::sync::oneshot;
+
+use super::{Replica, clock};
+use crate::engine::Engine;
+use crate::engine::command::CommandError;
+use crate::store::StoreError;
+
+/// Jobs that share one commit.
+const GROUP_MAX: usize = 64;
+
+/// What a job's reply waits for.
+pub type Outcome = Result<(), StoreError>;
+
+type Finish = Box<dyn FnOnce(Outcome) + Send>;
+type Work = Box<dyn FnOnce(&mut Engine, UtcMillis) -> (bool, Finish) + Send>;
+
+/// One unit of work for the engine.
+pub struct Job {
+    work: Work,
+}
+
+impl Job {
+    /// A job and the receiver of its answer, which comes after the commit.
+    pub fn new<T: Send + 'static>(
+        job: impl FnOnce(&mut Engine, UtcMillis) -> Result<T, CommandError> + Send + 'static,
+    ) -> (Self, oneshot::Receiver<Result<T, CommandError>>) {
+        let (sender, receiver) = oneshot::channel();
+        let work: Work = Box::new(move |engine, now| {
+            let result = job(engine, now);
+            let good = result.is_ok();
+            let finish: Finish = Box::new(move |outcome| {
+                let result = match outcome {
+                    Ok(()) => result,
+                    Err(error) => Err(CommandError::Store(error)),
+                };
+                // The asker may have left; its work stands all the same.
+                drop(sender.send(result));
+            });
+            (good, finish)
+        });
+        (Self { work }, receiver)
+    }
+}
+
+/// Runs until every handle is gone or the replica closes.
+pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
+    let mut busy = true;
+    let mut receipts_since: Option<Instant> = None;
+    loop {
+        let mut group = Vec::new();
+        let mut gone = false;
+        if !busy {
+            let wait = if receipts_since.is_some() { 20 } else { 250 };
+            match jobs.recv_timeout(Duration::from_millis(wait)) {
+                Ok(job) => group.push(job),
+                Err(error) => gone = error == RecvTimeoutError::Disconnected,
+            }
+        }
+        while group.len() < GROUP_MAX {
+            match jobs.try_recv() {
+                Ok(job) => group.push(job),
+                Err(error) => {
+                    gone |= error == TryRecvError::Disconnected;
+                    break;
+                }
+            }
+        }
+        if group.is_empty() && (replica.is_closing() || gone) {
+            finish(&mut engine);
+            return;
+        }
+        let worked = !group.is_empty();
+        commit_group(&mut engine, group);
+        busy = idle_work(&mut engine).unwrap_or_else(|error| {
+            tracing::error!(%error, "background work failed");
+            std::thread::sleep(Duration::from_millis(500));
+            false
+        });
+        busy |= worked;
+        let due = receipts_since.is_some_and(|since| {
+            since.elapsed() >= Duration::from_millis(limits::RECEIPT_DELAY_MS.unsigned_abs())
+        });
+        if due {
+            receipts_since = None;
+            if let Err(error) = issue_receipts(&mut engine) {
+                tracing::error!(%error, "receipts could not be signed");
+            }
+        } else if engine.receipts_wait() {
+            receipts_since.get_or_insert_with(Instant::now);
+        }
+        publish(&mut engine, replica);
+    }
+}
+
+/// One transaction for all jobs; a job that refuses is undone alone.
+fn commit_group(engine: &mut Engine, group: Vec<Job>) {
+    if group.is_empty() {
+        return;
+    }
+    if let Err(error) = engine.begin() {
+        tracing::error!(%error, "no transaction");
+        engine.abort();
+        // Each asker learns it: the job is not run.
+        return;
+    }
+    let mut finishes = Vec::with_capacity(group.len());
+    for job in group {
+        let prepared = engine.save_point();
+        let (good, finish) = (job.work)(engine, clock::now());
+        let kept = prepared.and_then(|()| engine.end_save_point(good));
+        if let Err(error) = kept {
+            tracing::error!(%error, "a save point failed");
+        }
+        finishes.push(finish);
+    }
+    let outcome = engine.commit();
+    let text = outcome.as_ref().err().map(ToString::to_string);
+    for finish in finishes {
+        finish(match &text {
+            None => Ok(()),
+            Some(text) => Err(StoreError::Damaged(text.clone())),
+        });
+    }
+}
+
+fn idle_work(engine: &mut Engine) -> Result<bool, StoreError> {
+    let now = clock::now();
+    engine.begin()?;
+    let worked = engine.flush(now).and_then(|()| engine.project(now, 64));
+    match worked {
+        Ok(more) => {
+            engine.commit()?;
+            Ok(more)
+        }
+        Err(error) => {
+            engine.abort();
+            Err(error)
+        }
+    }
+}
+
+fn issue_receipts(engine: &mut Engine) -> Result<(), StoreError> {
+    engine.begin()?;
+    match engine.issue_receipts(clock::now()) {
+        Ok(_) => engine.commit(),
+        Err(error) => {
+            engine.abort();
+            Err(error)
+        }
+    }
+}
+
+fn publish(engine: &mut Engine, replica: &Replica) {
+    replica.set_directives(&engine.directives);
+    for event in engine.take_events() {
+        // Without a link nobody listens.
+        drop(replica.inner.events.send(event));
+    }
+}
+
+fn finish(engine: &mut Engine) {
+    let now = clock::now();
+    let flushed = engine.begin().and_then(|()| engine.flush(now)).and_then(|()| engine.commit());
+    if let Err(error) = flushed {
+        tracing::error!(%error, "the tail stays unsealed; it is durable");
+    }
+}

@@ -1,0 +1,280 @@
+//! Listening for children: sync, health and enrolment on one port.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use taizhang_core::id::SealKey;
+use taizhang_proto::enrol::enrolment_server::{Enrolment, EnrolmentServer};
+use taizhang_proto::enrol::{AuthorChain, EnrolReply, EnrolRequest, SealedSegment};
+use taizhang_proto::sync::Frame;
+use taizhang_proto::sync::sync_server::{Sync as SyncService, SyncServer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::tls::{ALPN_ENROL, server_configs};
+use crate::driver::Replica;
+use crate::driver::link::{Peer, run_session};
+use crate::identity::chain::CheckedChain;
+use crate::identity::code::WRONG_SECRETS_MAX;
+use crate::identity::found::KeyRequest;
+
+/// Seconds for a handshake.
+const HANDSHAKE_S: u64 = 10;
+/// Handshakes under way at once; more wait in the kernel.
+const HANDSHAKES_MAX: usize = 256;
+
+/// Who is at the other end, as TLS has proved it.
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    /// The checked chain; none on an enrolment connection.
+    pub checked: Option<CheckedChain>,
+}
+
+struct Connection {
+    tls: TlsStream<TcpStream>,
+    info: PeerInfo,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = PeerInfo;
+    fn connect_info(&self) -> PeerInfo {
+        self.info.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tls).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().tls).poll_write(cx, bytes)
+    }
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tls).poll_flush(cx)
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().tls).poll_shutdown(cx)
+    }
+}
+
+async fn handshake(
+    tcp: TcpStream,
+    sync: Arc<ServerConfig>,
+    enrol: Arc<ServerConfig>,
+    replica: &Replica,
+) -> io::Result<Connection> {
+    let start =
+        tokio_rustls::LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+    let wants_enrolment = start
+        .client_hello()
+        .alpn()
+        .is_some_and(|mut offered| offered.any(|protocol| protocol == ALPN_ENROL));
+    let tls = start.into_stream(if wants_enrolment { enrol } else { sync }).await?;
+    let (_, connection) = tls.get_ref();
+    if connection.alpn_protocol().is_none() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let checked = match connection.peer_certificates() {
+        Some(chain) => {
+            let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
+            let checked = replica.identity().root.check(&chain);
+            Some(checked.map_err(|error| io::Error::other(error.to_string()))?)
+        }
+        None => None,
+    };
+    Ok(Connection { tls, info: PeerInfo { checked } })
+}
+
+/// Serves children until `stop` completes.
+///
+/// # Errors
+///
+/// If the configuration or the server fails.
+pub async fn serve(
+    replica: Replica,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let auditor = replica.clone();
+    let refused = Arc::new(move |text: String| auditor.audit("peer refused", text));
+    let (sync, enrol) = server_configs(replica.identity(), refused)?;
+    let (sender, incoming) = mpsc::channel::<Result<Connection, io::Error>>(64);
+    let acceptor = replica.clone();
+    tokio::spawn(accept_loop(listener, sender, sync, enrol, acceptor));
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<SyncServer<Service>>().await;
+    let needs_certificate = |request: Request<()>| match request.extensions().get::<PeerInfo>() {
+        Some(PeerInfo { checked: Some(_) }) => Ok(request),
+        _ => Err(Status::unauthenticated("a client certificate is needed")),
+    };
+    let health = tonic::service::interceptor::InterceptedService::new(health, needs_certificate);
+    let limit = taizhang_core::limits::MESSAGE_BYTES_MAX;
+    let service = Service { replica: replica.clone() };
+    let service = SyncServer::new(service).max_decoding_message_size(limit);
+    let enrolment = EnrolmentServer::new(EnrolmentDesk {
+        replica,
+        wrong: std::sync::Mutex::new((0, crate::driver::clock::now())),
+    });
+    Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(20)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .add_service(health)
+        .add_service(service)
+        .add_service(enrolment)
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop)
+        .await?;
+    Ok(())
+}
+
+async fn accept_loop(
+    listener: TcpListener,
+    sender: mpsc::Sender<Result<Connection, io::Error>>,
+    sync: Arc<ServerConfig>,
+    enrol: Arc<ServerConfig>,
+    replica: Replica,
+) {
+    let room = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES_MAX));
+    loop {
+        let accepted = tokio::select! {
+            () = sender.closed() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((tcp, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let (sender, sync, enrol, replica) =
+            (sender.clone(), Arc::clone(&sync), Arc::clone(&enrol), replica.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            if tcp.set_nodelay(true).is_err() {
+                return;
+            }
+            let work = handshake(tcp, sync, enrol, &replica);
+            match tokio::time::timeout(Duration::from_secs(HANDSHAKE_S), work).await {
+                Ok(Ok(connection)) => drop(sender.send(Ok(connection)).await),
+                Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
+                Err(_) => tracing::debug!("handshake timed out"),
+            }
+        });
+    }
+}
+
+struct Service {
+    replica: Replica,
+}
+
+/// The address a listener got.
+pub fn local_address(listener: &TcpListener) -> Option<SocketAddr> {
+    listener.local_addr().ok()
+}
+
+#[tonic::async_trait]
+impl SyncService for Service {
+    type SyncStream = ReceiverStream<Result<Frame, Status>>;
+
+    async fn sync(
+        &self,
+        request: Request<Streaming<Frame>>,
+    ) -> Result<Response<Self::SyncStream>, Status> {
+        let checked = request
+            .extensions()
+            .get::<PeerInfo>()
+            .and_then(|info| info.checked.clone())
+            .ok_or_else(|| Status::unauthenticated("a client certificate is needed"))?;
+        let name = checked.name;
+        if !self.replica.is_child_or_twin(name.place()) {
+            let text = format!("place {} is no child of this office", name.place());
+            self.replica.audit("peer refused", text);
+            return Err(Status::permission_denied("this office is not your parent"));
+        }
+        let (sender, receiver) = mpsc::channel(64);
+        let peer = Peer { place: name.place(), replica: name.replica, is_parent: false };
+        let replica = self.replica.clone();
+        tokio::spawn(async move {
+            let inbound = request.into_inner();
+            let reason = run_session(&replica, peer, inbound, move |frame| {
+                let sender = sender.clone();
+                async move { sender.send(Ok(frame)).await.is_ok() }
+            })
+            .await;
+            tracing::info!(peer = %name.place().short(), %reason, "link closed");
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
+    }
+}
+
+struct EnrolmentDesk {
+    replica: Replica,
+    /// Wrong secrets within the present minute.
+    wrong: std::sync::Mutex<(u32, taizhang_core::time::UtcMillis)>,
+}
+
+#[tonic::async_trait]
+impl Enrolment for EnrolmentDesk {
+    async fn enrol(&self, request: Request<EnrolRequest>) -> Result<Response<EnrolReply>, Status> {
+        let now = crate::driver::clock::now();
+        if let Ok(mut wrong) = self.wrong.lock() {
+            if now.since(wrong.1) > 60_000 {
+                *wrong = (0, now);
+            }
+            if wrong.0 >= WRONG_SECRETS_MAX {
+                return Err(Status::resource_exhausted("too many wrong codes; wait a minute"));
+            }
+        }
+        let request = request.into_inner();
+        let bad = |_| Status::invalid_argument("malformed enrolment request");
+        let wanted = KeyRequest {
+            request: request.request,
+            seal_key: SealKey::from_slice(&request.seal_key).ok_or(()).map_err(bad)?,
+            seal: request.seal.try_into().map_err(|_| ()).map_err(bad)?,
+            ca_request: request.ca_request,
+        };
+        let secret = request.secret;
+        let admitted =
+            self.replica.run(move |engine, now| engine.admit(&secret, &wanted, now)).await;
+        let admission = admitted.map_err(|error| {
+            if let Ok(mut wrong) = self.wrong.lock() {
+                wrong.0 += 1;
+            }
+            Status::permission_denied(error.to_string())
+        })?;
+        let segments = admission.segments.into_iter();
+        Ok(Response::new(EnrolReply {
+            chain: admission.certificates.chain,
+            root: admission.root,
+            ca_chain: admission.certificates.ca_chain,
+            segments: segments
+                .map(|one| SealedSegment { plain: one.plain, seal: one.seal.to_vec() })
+                .collect(),
+            chains: admission
+                .chains
+                .into_iter()
+                .map(|certificates| AuthorChain { certificates })
+                .collect(),
+        }))
+    }
+}
