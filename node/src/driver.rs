@@ -142,6 +142,21 @@ impl Replica {
         receiver.await.map_err(|_| gone())?
     }
 
+    /// Runs a job outside any group; it makes its own transactions.
+    ///
+    /// # Errors
+    ///
+    /// The store's failure.
+    pub async fn run_alone<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Engine, UtcMillis) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let (job, receiver) = Job::new(move |engine, now| job(engine, now).map_err(Into::into));
+        let gone = || CommandError::Store(StoreError::Damaged("the engine has stopped".into()));
+        self.inner.jobs.send(job.alone()).map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())?
+    }
+
     /// Writes an audit line, when the engine gets to it.
     pub fn audit(&self, kind: &'static str, text: String) {
         tracing::warn!(kind, text, "audit");

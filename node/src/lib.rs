@@ -1,5 +1,7 @@
 //! A Taizhang replica at any level: store, engine, sync driver, pages and command line.
 
+pub mod cli;
+pub mod control;
 pub mod driver;
 pub mod engine;
 pub mod identity;
@@ -7,3 +9,4 @@ pub mod ops;
 pub mod status;
 pub mod store;
 pub mod transport;
+pub mod web;

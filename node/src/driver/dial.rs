@@ -8,11 +8,19 @@ use taizhang_core::sync::backoff::pause_ms;
 use super::Replica;
 use crate::transport::client::sync_once;
 
+/// Who dials, and where.
+pub struct Dialling {
+    /// The replica.
+    pub replica: Replica,
+    /// Addresses of the parent, tried in turn.
+    pub addresses: Vec<String>,
+}
+
 /// Dials until the replica closes. The city has no parent and returns at once.
-pub async fn keep_dialling(replica: Replica) {
+pub async fn keep_dialling(dialling: Dialling) {
+    let Dialling { replica, addresses } = dialling;
     let path = &replica.identity().checked.name.path;
     let Some(parent) = path.len().checked_sub(2).map(|at| path[at]) else { return };
-    let addresses = replica.identity().parents.clone();
     let mut failures = 0;
     loop {
         for address in &addresses {

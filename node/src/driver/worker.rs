@@ -24,6 +24,8 @@ type Work = Box<dyn FnOnce(&mut Engine, UtcMillis) -> (bool, Finish) + Send>;
 /// One unit of work for the engine.
 pub struct Job {
     work: Work,
+    /// Runs outside any transaction: it makes its own.
+    alone: bool,
 }
 
 impl Job {
@@ -45,7 +47,13 @@ impl Job {
             });
             (good, finish)
         });
-        (Self { work }, receiver)
+        (Self { work, alone: false }, receiver)
+    }
+
+    /// The same job, outside any transaction.
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
+        self
     }
 }
 
@@ -101,6 +109,11 @@ pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
 
 /// One transaction for all jobs; a job that refuses is undone alone.
 fn commit_group(engine: &mut Engine, group: Vec<Job>) {
+    let (alone, group): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| job.alone);
+    for job in alone {
+        let (_, finish) = (job.work)(engine, clock::now());
+        finish(Ok(()));
+    }
     if group.is_empty() {
         return;
     }

@@ -115,6 +115,23 @@ impl Engine {
         }
     }
 
+    /// Records of a ledger in a slice whose field has that value, those under work included.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn by_field(
+        &mut self,
+        slice: SliceId,
+        ledger: &str,
+        field: &str,
+        value: &str,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        self.settle()?;
+        let rows = self.store.rows_with(slice, ledger, value)?;
+        Ok(rows.into_iter().filter(|(_, row)| row.text(field) == value).map(|(id, _)| id).collect())
+    }
+
     /// Creates a record.
     ///
     /// # Errors

@@ -224,6 +224,27 @@ pub fn masked(kind: &FieldKind, text: &str) -> String {
     }
 }
 
+/// A value as an office of `level` may see it on a page (DOMAIN.md §5.2): identity and account
+/// numbers masked everywhere, and at the city names, telephone numbers and everything of P2 and P3.
+pub fn shown(
+    field: &Field,
+    value: &Value,
+    level: taizhang_core::id::Level,
+    catalogue: &Catalogue,
+    english: bool,
+) -> String {
+    let text = display(&field.kind, value, catalogue, english);
+    let city = level == taizhang_core::id::Level::City;
+    match (&field.kind, field.privacy) {
+        (FieldKind::IdNo | FieldKind::BankNo, _) if !city => masked(&field.kind, &text),
+        (FieldKind::Text, 1) if city => {
+            text.chars().next().map(|first| format!("{first}**")).unwrap_or_default()
+        }
+        (_, 1..) if city => "****".into(),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -299,6 +299,31 @@ impl Store {
         Ok(list)
     }
 
+    /// Rows of a ledger in a slice whose text holds a value, by search.
+    pub fn rows_with(
+        &self,
+        slice: SliceId,
+        ledger: &str,
+        value: &str,
+    ) -> Result<Vec<(RecordId, Row)>, StoreError> {
+        let phrase = format!("\"{}\"", search_text(value).trim());
+        let mut query = self.derived.prepare_cached(
+            "SELECT record, row FROM record WHERE ledger = ?3 AND place = ?2 AND is_ledger = ?1 \
+             AND is_void = 0 AND rowid IN (SELECT rowid FROM search WHERE search MATCH ?4)",
+        )?;
+        let key = params![is_ledger(slice), slice.place.0, ledger, phrase];
+        let found = query
+            .query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
+        let mut list = Vec::new();
+        for one in found {
+            let (record, text) = one?;
+            if let Some(row) = parse_row(&text)? {
+                list.push((record, row));
+            }
+        }
+        Ok(list)
+    }
+
     /// Replaces the findings of a record.
     pub fn set_findings(
         &self,

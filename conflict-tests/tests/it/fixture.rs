@@ -1,0 +1,87 @@
+//! Data folders of every released format, kept and opened: formats stay readable.
+//!
+//! `UPDATE_FIXTURE=1` writes the folder of the present format; released ones are never rewritten.
+
+use std::path::{Path, PathBuf};
+
+use conflict_tests::world::World;
+use serde_json::{Value, json};
+use taizhang_node::cli::chance;
+use taizhang_node::engine::Engine;
+use taizhang_node::identity::keys::Identity;
+use taizhang_node::store::Durability;
+
+fn folder(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/format-{format}"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
+
+fn write(target: &Path) {
+    let mut world = World::new(2018, 4, None);
+    let inputs = [
+        ("head_name", "张三"),
+        ("group_no", "一组"),
+        ("household_kind", "general"),
+        ("main_cause", "illness"),
+    ];
+    let record = world.create(3, "poor_household", &inputs);
+    world.settle(500);
+    let link = world.links.iter().position(|link| link.child == 3).unwrap();
+    world.set_link(link, false);
+    world.set(3, record, "household_kind", "low_income");
+    world.set(2, record, "household_kind", "five_guarantee");
+    world.set_link(link, true);
+    world.settle(2000);
+    let mut hashes = Vec::new();
+    for slice in world.engine(3).slices() {
+        let hash = world.engine(3).store.slice_hash(slice).unwrap();
+        hashes.push(json!({"slice": slice.to_string(), "hash": hash}));
+    }
+    let identity = world.engine(3).identity.clone();
+    let from = world.replicas[3].folder.clone();
+    world.crash(3);
+    std::fs::create_dir_all(target).unwrap();
+    std::fs::copy(from.join("ledger.db"), target.join("ledger.db")).unwrap();
+    identity.save(target).unwrap();
+    let text = serde_json::to_string_pretty(&hashes).unwrap();
+    std::fs::write(target.join("hashes.json"), text).unwrap();
+}
+
+/// Goal: a data folder of every released format opens, is sound, and projects to the same hashes.
+#[test]
+fn data_folders_of_every_format_open_with_the_same_hashes() {
+    if std::env::var_os("UPDATE_FIXTURE").is_some() {
+        write(&folder(1));
+    }
+    for format in 1..=1 {
+        let temporary = tempfile::tempdir().unwrap();
+        copy(&folder(format), temporary.path());
+        let identity = Identity::load(temporary.path()).unwrap();
+        let now = conflict_tests::world::START.plus(60_000);
+        let engine =
+            Engine::open(temporary.path(), identity, Durability::Full, chance(), now).unwrap();
+        let text = std::fs::read_to_string(temporary.path().join("hashes.json")).unwrap();
+        let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
+        assert!(expected.len() > 3);
+        for one in expected {
+            let slice = one["slice"].as_str().unwrap().parse().unwrap();
+            let found = engine.store.slice_hash(slice).unwrap().to_string();
+            assert_eq!(one["hash"], found.as_str(), "format {format}, {slice}");
+        }
+        let (segments, problems) = engine.store.check_segments().unwrap();
+        assert!(problems.is_empty(), "{problems:?}");
+        println!("format {format}: {segments} segments");
+    }
+}

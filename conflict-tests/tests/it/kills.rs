@@ -1,0 +1,82 @@
+//! SIGKILL at random moments under load: what was acknowledged is there.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use conflict_tests::chance::Dice;
+use taizhang_core::id::RecordId;
+use taizhang_node::ops::Request;
+
+use crate::office::{Office, clerk, household};
+
+const KILLS: u64 = 50;
+
+/// Goal: nothing that `record set` acknowledged is lost (promise 1).
+/// Method: a writer counts up a field and notes each acknowledgement outside; the process is killed
+/// at 50 random moments; after each start the field shows the last acknowledged value or a later one
+/// that was on its way.
+#[test]
+fn fifty_kills_lose_nothing_that_was_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut office = Office::new(&folder.path().join("city"));
+    let mut village = Office::new(&folder.path().join("v"));
+    let key = folder.path().join("root-key.json").to_string_lossy().into_owned();
+    office.once(&["init", "--root-key", &key, "--password", "test password"]).unwrap();
+    office.start();
+    let invited = office
+        .ask(&Request::Invite {
+            place: "411423101200".into(),
+            addresses: vec![office.children.unwrap().to_string()],
+            hours: 1,
+        })
+        .unwrap();
+    village.once(&["join", invited["code"].as_str().unwrap()]).unwrap();
+    village.link = Some(taizhang_hub::demo::process::Link::to(office.children.unwrap()).unwrap());
+    village.link.as_ref().unwrap().set_cut(true);
+    village.start();
+    let made = village.ask(&household("户主")).unwrap();
+    let id: RecordId = made["record"].as_str().unwrap().parse().unwrap();
+    let mut dice = Dice::new(7, "kills");
+    let (mut acked, mut total) = (0_u64, 0_u64);
+    for round in 0..KILLS {
+        let running = AtomicBool::new(true);
+        let last = std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                let mut last = acked;
+                while running.load(Ordering::Relaxed) {
+                    let set = Request::Set {
+                        id,
+                        inputs: BTreeMap::from([("address".into(), (last + 1).to_string())]),
+                        person: clerk(),
+                    };
+                    match taizhang_node::control::ask(&village.folder, &set, &|_, _, _| {}) {
+                        Some(Ok(_)) => last += 1,
+                        _ => break,
+                    }
+                }
+                last
+            });
+            std::thread::sleep(Duration::from_millis(5 + dice.below(120)));
+            let pid = village.process.as_ref().unwrap().id();
+            let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+            assert!(killed.unwrap().success());
+            running.store(false, Ordering::Relaxed);
+            writer.join().unwrap()
+        });
+        village.kill();
+        village.start();
+        let shown = village.ask(&Request::Show { id }).unwrap();
+        let text = shown["row"]["fields"]["address"].as_str().unwrap_or("0");
+        let found: u64 = text.parse().unwrap();
+        assert!(
+            found == last || found == last + 1,
+            "kill {round}: {last} was acknowledged, {found} is there"
+        );
+        total += last - acked;
+        acked = found;
+    }
+    village.ask(&Request::Check).unwrap();
+    println!("{KILLS} kills, {total} acknowledged saves, 0 lost");
+    assert!(total > KILLS, "the load was real");
+}

@@ -1,0 +1,156 @@
+//! Repository rules: non-functional properties of the code itself, as a test.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+const FILE_LINES_MAX: usize = 700;
+const FUNCTION_LINES_MAX: usize = 70;
+const CRATES: [&str; 5] = ["core", "proto", "node", "hub", "conflict-tests"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn files(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            files(&path, extension, found);
+        } else if path.extension().is_some_and(|one| one == extension) {
+            found.push(path);
+        }
+    }
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for name in CRATES {
+        files(&root().join(name), "rs", &mut found);
+    }
+    found.sort();
+    found
+        .into_iter()
+        .map(|path| {
+            let text = std::fs::read_to_string(&path).unwrap();
+            (path.strip_prefix(root()).unwrap().to_owned(), text)
+        })
+        .collect()
+}
+
+fn code(text: &str) -> &str {
+    text.split("\n#[cfg(test)]").next().unwrap_or(text)
+}
+
+#[test]
+fn files_stay_short_and_open_with_what_they_are() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let lines = code(&text).lines().count();
+        if lines > FILE_LINES_MAX {
+            wrong.push(format!("{}: {lines} lines", path.display()));
+        }
+        if !text.starts_with("//!") {
+            wrong.push(format!("{}: does not open with //!", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn functions_stay_within_seventy_lines() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let lines: Vec<&str> = code(&text).lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let trimmed = line.trim_start();
+            let indent = line.len() - trimmed.len();
+            let starts = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "];
+            if !starts.iter().any(|start| trimmed.starts_with(start)) {
+                continue;
+            }
+            let close = format!("{}}}", " ".repeat(indent));
+            let end = lines[at..].iter().position(|line| *line == close).unwrap_or(0);
+            if end + 1 > FUNCTION_LINES_MAX {
+                wrong.push(format!("{}:{}: {} lines", path.display(), at + 1, end + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn sql_clocks_and_protobuf_stand_in_their_rooms_only() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let name = path.to_string_lossy().replace('\\', "/");
+        let product = !name.starts_with("conflict-tests");
+        let in_store = name.starts_with("node/src/store");
+        if product && !in_store && text.contains("rusqlite::") {
+            wrong.push(format!("{name}: SQL outside store/"));
+        }
+        let in_wire = name.starts_with("node/src/transport") || name.starts_with("proto");
+        let carrier = name == "node/src/driver/link.rs";
+        if product && !in_wire && !carrier && text.contains("taizhang_proto::") {
+            wrong.push(format!("{name}: protobuf outside transport/"));
+        }
+        if product && name != "node/src/driver/clock.rs" && text.contains("SystemTime::now") {
+            wrong.push(format!("{name}: reads the clock"));
+        }
+        for word in ["TODO", "FIXME", "todo!(", "unimplemented!("] {
+            if name != "conflict-tests/tests/it/tidy.rs" && text.contains(word) {
+                wrong.push(format!("{name}: {word}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_test_file_is_listed_and_every_template_has_its_page() {
+    let folder = root().join("conflict-tests/tests/it");
+    let list = std::fs::read_to_string(folder.join("main.rs")).unwrap();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let name = entry.path().file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(name == "main" || list.contains(&format!("mod {name};")), "{name} is not listed");
+    }
+    let mut pages = Vec::new();
+    files(&root().join("node/src/web"), "rs", &mut pages);
+    let pages: String =
+        pages.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    for entry in std::fs::read_dir(root().join("node/templates")).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let used = pages.contains(&format!("path = \"{name}\"")) || name == "base.html";
+        assert!(used, "template {name} has no page");
+    }
+}
+
+/// Released migrations are never edited; the next number is written instead.
+#[test]
+fn released_migrations_are_unchanged() {
+    let released: [(&str, &str); 0] = [];
+    let mut known = BTreeSet::new();
+    for (name, hash) in released {
+        let text = std::fs::read(root().join("node/migrations").join(name)).unwrap();
+        assert_eq!(blake3::hash(&text).to_hex().as_str(), hash, "{name} was edited");
+        known.insert(name);
+    }
+}
+
+/// Words that the glossary replaces by others.
+#[test]
+fn pages_and_docs_use_the_glossarys_words() {
+    let mut texts = Vec::new();
+    for folder in ["docs", "node/templates", "node/messages"] {
+        for extension in ["md", "html", "toml"] {
+            files(&root().join(folder), extension, &mut texts);
+        }
+    }
+    for path in texts {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for word in ["懒汉", "master/slave", "黑名单"] {
+            let allowed = path.ends_with("GLOSSARY.md");
+            assert!(allowed || !text.contains(word), "{}: {word}", path.display());
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Imports: preview, every row error with its place, all or nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use taizhang_core::catalogue::{FieldKind, Ledger, Text};
+use taizhang_core::feed::entry::Person;
+use taizhang_core::id::{ImportId, PlaceId, RecordId, SliceId};
+use taizhang_core::time::UtcMillis;
+
+use super::{OpsError, Progress, sheet};
+use crate::driver::Replica;
+use crate::engine::Engine;
+use crate::engine::command::{CommandError, Inputs, refuse};
+use crate::engine::values::Source;
+
+/// Row errors listed; the count is always given.
+const ERRORS_SHOWN: usize = 50;
+/// The refusals by which the job tells bad rows and a mere preview from other refusals.
+const ROWS: &str = "rows\n";
+const PREVIEW: &str = "preview";
+
+/// One record to be made.
+struct Planned {
+    /// Where it stands in the file, for errors.
+    at: String,
+    ledger: String,
+    alias: String,
+    inputs: Inputs,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    ledger: String,
+    /// A name by which later lines refer to it as `@name`.
+    #[serde(default)]
+    id: String,
+    fields: BTreeMap<String, Value>,
+}
+
+/// Imports a file into the own place's slice.
+///
+/// # Errors
+///
+/// [`OpsError::Rows`] with every bad row; then nothing was imported.
+pub async fn import(
+    replica: &Replica,
+    path: &Path,
+    ledger: &str,
+    preview: bool,
+    person: Person,
+    progress: Progress,
+) -> Result<Value, OpsError> {
+    let jsonl = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
+    let (planned, source, unknown) = if jsonl {
+        (read_jsonl(path)?, Source::Data, Vec::new())
+    } else {
+        let directives = replica.directives();
+        let ledger = directives.catalogue.ledger(ledger).ok_or_else(|| OpsError::File {
+            path: path.to_owned(),
+            reason: format!("name the ledger of this sheet; there is no `{ledger}`"),
+        })?;
+        let (planned, unknown) = read_sheet(path, ledger)?;
+        (planned, Source::People, unknown)
+    };
+    let total = planned.len();
+    let place = replica.place();
+    let result = replica
+        .run(move |engine, now| {
+            make_all(engine, place, planned, source, &person, now, &progress)?;
+            if preview { refuse(PREVIEW, PREVIEW) } else { Ok(()) }
+        })
+        .await;
+    match result {
+        Err(CommandError::Refused(text)) if text.en == PREVIEW => {
+            Ok(json!({"preview": true, "records": total, "unknown_columns": unknown}))
+        }
+        Err(CommandError::Refused(text)) if text.en.starts_with(ROWS) => {
+            Err(OpsError::Rows(text.en.lines().skip(1).map(str::to_owned).collect()))
+        }
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(json!({"preview": false, "records": total, "unknown_columns": unknown})),
+    }
+}
+
+/// Makes every record in one job; any bad row refuses the job, which undoes it all.
+fn make_all(
+    engine: &mut Engine,
+    place: PlaceId,
+    planned: Vec<Planned>,
+    source: Source,
+    person: &Person,
+    now: UtcMillis,
+    progress: &Progress,
+) -> Result<(), CommandError> {
+    let import = ImportId(engine.random());
+    let mut aliases: BTreeMap<String, RecordId> = BTreeMap::new();
+    let mut errors = Vec::new();
+    let total = planned.len() as u64;
+    for (number, mut one) in planned.into_iter().enumerate() {
+        if number % 500 == 0 {
+            progress("import", number as u64, total);
+        }
+        let id = RecordId(engine.random());
+        let result = resolve_references(engine, place, &mut one, &aliases).and_then(|()| {
+            let kind = engine.ledger(&one.ledger)?.slice;
+            let slice = SliceId { kind, place };
+            let (ledger, inputs) = (one.ledger.as_str(), &one.inputs);
+            engine.create_as(id, slice, ledger, inputs, source, person, Some(import), now)
+        });
+        match result {
+            Ok(()) if one.alias.is_empty() => {}
+            Ok(()) => drop(aliases.insert(one.alias, id)),
+            Err(CommandError::Store(error)) => return Err(CommandError::Store(error)),
+            Err(error) => errors.push(format!("{}: {error}", one.at)),
+        }
+    }
+    progress("import", total, total);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let count = errors.len();
+    errors.truncate(ERRORS_SHOWN);
+    if count > ERRORS_SHOWN {
+        errors.push(format!("and {} more rows", count - ERRORS_SHOWN));
+    }
+    let text = format!("{ROWS}{}", errors.join("\n"));
+    refuse(text.clone(), text)
+}
+
+/// Replaces `@name` by the record made before, and a name by the one record that bears it.
+fn resolve_references(
+    engine: &mut Engine,
+    place: PlaceId,
+    one: &mut Planned,
+    aliases: &BTreeMap<String, RecordId>,
+) -> Result<(), CommandError> {
+    let ledger = engine.ledger(&one.ledger)?;
+    for field in &ledger.fields {
+        let FieldKind::Ref(target) = &field.kind else { continue };
+        let Some(text) = one.inputs.get(&field.id).cloned() else { continue };
+        if text.parse::<RecordId>().is_ok() || text.trim().is_empty() {
+            continue;
+        }
+        let id = match text.strip_prefix('@') {
+            Some(alias) => match aliases.get(alias) {
+                Some(id) => *id,
+                None => {
+                    return refuse(
+                        format!("「{}」引用的{text}尚未出现", field.label.zh),
+                        format!("{}: {text} was not made before this line", field.label.en),
+                    );
+                }
+            },
+            None => by_title(engine, place, target, &text, &field.label)?,
+        };
+        one.inputs.insert(field.id.clone(), id.to_string());
+    }
+    Ok(())
+}
+
+fn by_title(
+    engine: &mut Engine,
+    place: PlaceId,
+    ledger: &str,
+    name: &str,
+    label: &Text,
+) -> Result<RecordId, CommandError> {
+    let ledger = engine.ledger(ledger)?;
+    let Some(first) = ledger.title.first().cloned() else {
+        return refuse("该台账没有名称字段", "the ledger has no title");
+    };
+    let slice = SliceId { kind: ledger.slice, place };
+    let found = engine.by_field(slice, &ledger.id, &first, name)?;
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => refuse(
+            format!("「{}」没有找到「{name}」", label.zh),
+            format!("{}: no record named {name}", label.en),
+        ),
+        many => refuse(
+            format!("「{}」有{}个「{name}」,请改用记录号", label.zh, many.len()),
+            format!("{}: {} records are named {name}; use the record id", label.en, many.len()),
+        ),
+    }
+}
+
+fn value_text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        Value::Array(list) => list.into_iter().map(value_text).collect::<Vec<_>>().join(","),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+fn read_jsonl(path: &Path) -> Result<Vec<Planned>, OpsError> {
+    let fail = |reason: String| OpsError::File { path: path.to_owned(), reason };
+    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    let mut planned = Vec::new();
+    let mut errors = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let at = format!("line {}", number + 1);
+        match serde_json::from_str::<Line>(line) {
+            Ok(line) => planned.push(Planned {
+                at,
+                ledger: line.ledger,
+                alias: line.id,
+                inputs: line.fields.into_iter().map(|(id, one)| (id, value_text(one))).collect(),
+            }),
+            Err(error) => errors.push(format!("{at}: {error}")),
+        }
+    }
+    if errors.is_empty() { Ok(planned) } else { Err(OpsError::Rows(errors)) }
+}
+
+fn read_sheet(path: &Path, ledger: &Ledger) -> Result<(Vec<Planned>, Vec<String>), OpsError> {
+    let sheet = sheet::read(path)?;
+    let columns = sheet::columns(&sheet, ledger).ok_or_else(|| OpsError::File {
+        path: path.to_owned(),
+        reason: format!("no row names the columns of 「{}」", ledger.label.zh),
+    })?;
+    let mut planned = Vec::new();
+    for (at, row) in sheet.rows.iter().enumerate().skip(columns.header + 1) {
+        let inputs: Inputs = columns
+            .fields
+            .iter()
+            .filter_map(|(id, column)| Some((id.clone(), row.get(*column)?.clone())))
+            .filter(|(_, text)| !text.is_empty())
+            .collect();
+        if inputs.is_empty() {
+            continue;
+        }
+        let at = format!("第{}行", sheet.first_row + at);
+        planned.push(Planned { at, ledger: ledger.id.clone(), alias: String::new(), inputs });
+    }
+    Ok((planned, columns.unknown))
+}

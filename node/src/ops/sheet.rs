@@ -1,0 +1,134 @@
+//! Reading sheets: xlsx and csv as people make them.
+
+use std::path::Path;
+
+use calamine::{Data, Reader as _, open_workbook_auto};
+use taizhang_core::catalogue::{Field, FieldKind, Ledger};
+
+use super::OpsError;
+
+/// Bytes of a file that is read.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Rows above the header: titles, units, dates.
+const HEADER_SEARCH_ROWS: usize = 8;
+
+/// Cells as texts.
+pub struct Sheet {
+    /// Number of the first row in the file, from 1.
+    pub first_row: usize,
+    /// Rows.
+    pub rows: Vec<Vec<String>>,
+}
+
+/// Which column is which field.
+pub struct Columns {
+    /// Row index of the header.
+    pub header: usize,
+    /// Field id and column index.
+    pub fields: Vec<(String, usize)>,
+    /// Headers that mean nothing here.
+    pub unknown: Vec<String>,
+}
+
+/// Reads the first sheet that has rows.
+///
+/// # Errors
+///
+/// [`OpsError::File`] with what to do.
+pub fn read(path: &Path) -> Result<Sheet, OpsError> {
+    let fail = |reason: String| OpsError::File { path: path.to_owned(), reason };
+    let size = std::fs::metadata(path).map_err(|error| fail(error.to_string()))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(fail(format!("larger than {FILE_BYTES_MAX} bytes; split the sheet")));
+    }
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
+        return read_csv(path);
+    }
+    let mut book = open_workbook_auto(path).map_err(|error| {
+        fail(format!("no spreadsheet that can be read ({error}); save it as xlsx"))
+    })?;
+    for name in book.sheet_names() {
+        let range = book.worksheet_range(&name).map_err(|error| fail(error.to_string()))?;
+        let first_row = range.start().map_or(1, |(row, _)| row as usize + 1);
+        let rows: Vec<Vec<String>> =
+            range.rows().map(|row| row.iter().map(cell_text).collect()).collect();
+        if rows.iter().flatten().any(|cell| !cell.is_empty()) {
+            return Ok(Sheet { first_row, rows });
+        }
+    }
+    Err(fail("the spreadsheet is empty".into()))
+}
+
+/// UTF-8, or what Excel writes on a Chinese machine.
+fn read_csv(path: &Path) -> Result<Sheet, OpsError> {
+    let fail = |reason: String| OpsError::File { path: path.to_owned(), reason };
+    let bytes = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
+    let text = match std::str::from_utf8(&bytes) {
+        Ok(text) => text.trim_start_matches('\u{feff}').to_owned(),
+        Err(_) => encoding_rs::GB18030.decode(&bytes).0.into_owned(),
+    };
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| fail(error.to_string()))?;
+        rows.push(record.iter().map(|cell| cell.trim().to_owned()).collect());
+    }
+    Ok(Sheet { first_row: 1, rows })
+}
+
+fn cell_text(cell: &Data) -> String {
+    match cell {
+        Data::Empty => String::new(),
+        Data::Float(number) if number.fract() == 0.0 && number.abs() < 1e15 => {
+            format!("{number:.0}")
+        }
+        Data::Float(number) => format!("{number}"),
+        Data::DateTime(date) => {
+            let (year, month, day, ..) = date.to_ymd_hms_milli();
+            format!("{year:04}-{month:02}-{day:02}")
+        }
+        other => other.to_string().trim().to_owned(),
+    }
+}
+
+fn normal(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_whitespace() && !"*()\u{ff08}\u{ff09}:\u{ff1a}".contains(*c))
+        .collect::<String>()
+        .to_lowercase()
+}
+
+/// Finds the header row: the one of the first rows that names the most fields.
+pub fn columns(sheet: &Sheet, ledger: &Ledger) -> Option<Columns> {
+    let mut best: Option<Columns> = None;
+    for (at, row) in sheet.rows.iter().enumerate().take(HEADER_SEARCH_ROWS) {
+        let mut found = Columns { header: at, fields: Vec::new(), unknown: Vec::new() };
+        for (column, cell) in row.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+            match field_of(ledger, cell) {
+                Some(id) if !found.fields.iter().any(|(known, _)| *known == id) => {
+                    found.fields.push((id, column));
+                }
+                _ => found.unknown.push(cell.clone()),
+            }
+        }
+        if best.as_ref().is_none_or(|best| found.fields.len() > best.fields.len()) {
+            best = Some(found);
+        }
+    }
+    best.filter(|best| !best.fields.is_empty())
+}
+
+fn field_of(ledger: &Ledger, header: &str) -> Option<String> {
+    let wanted = normal(header);
+    let named = |field: &&Field| {
+        let own = [&field.label.zh, &field.label.en, &field.id];
+        own.into_iter().chain(&field.headers).any(|name| normal(name) == wanted)
+    };
+    ledger
+        .fields
+        .iter()
+        .filter(|field| !matches!(field.kind, FieldKind::Log(_)))
+        .find(named)
+        .map(|field| field.id.clone())
+}

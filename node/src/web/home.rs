@@ -1,0 +1,231 @@
+//! The first page, the sync page, language and person.
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+
+use super::shell::{Shell, Visitor, place_name, set_cookie};
+use super::words::word;
+use super::{Page, PageError, Posted};
+use crate::driver::Replica;
+
+struct RuleLine {
+    id: String,
+    text: String,
+    ledger: String,
+    failed: u64,
+    unchecked: u64,
+}
+
+/// A ledger with its count.
+pub struct LedgerLine {
+    /// Ledger id.
+    pub id: String,
+    /// Name.
+    pub label: String,
+    /// Records that are not void.
+    pub count: u64,
+}
+
+struct RoleLine {
+    id: String,
+    label: String,
+    chosen: bool,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct Home {
+    shell: Shell,
+    is_clear: bool,
+    conflicts: u64,
+    parked: u64,
+    void: u64,
+    rules: Vec<RuleLine>,
+    chain: Vec<String>,
+    ledgers: Vec<LedgerLine>,
+    person_name: String,
+    roles: Vec<RoleLine>,
+}
+
+/// Ledgers of this replica with their counts.
+pub fn ledger_lines(replica: &Replica, english: bool) -> Result<Vec<LedgerLine>, PageError> {
+    let counts = replica.readers().with(|reader| reader.ledger_counts())?;
+    let directives = replica.directives();
+    Ok(directives
+        .catalogue
+        .ledgers_for_people()
+        .map(|ledger| LedgerLine {
+            id: ledger.id.clone(),
+            label: ledger.label.in_lang(english).to_owned(),
+            count: counts.iter().find(|(id, _)| *id == ledger.id).map_or(0, |(_, count)| *count),
+        })
+        .collect())
+}
+
+/// What must be done today, what is wrong, what has arrived.
+///
+/// # Errors
+///
+/// [`PageError`].
+pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
+    let shell = Shell::new(&replica, &visitor)?;
+    let english = visitor.english;
+    let directives = replica.directives();
+    let (counts, masked, conflicts) = replica.readers().with(|reader| {
+        Ok((reader.rule_counts()?, reader.masked_counts()?, reader.conflicts()?.len() as u64))
+    })?;
+    let rules: Vec<RuleLine> = counts
+        .into_iter()
+        .map(|(id, failed, unchecked)| {
+            let found = directives.catalogue.ledgers.values().find_map(|ledger| {
+                let rule = ledger.rules.iter().find(|rule| rule.id == id)?;
+                Some((ledger.id.clone(), rule.text.in_lang(english).to_owned()))
+            });
+            let (ledger, text) = found.unwrap_or_default();
+            RuleLine { id, text, ledger, failed, unchecked }
+        })
+        .collect();
+    let place = replica.place();
+    let chain = replica.run(move |engine, now| Ok(engine.place_findings(place, now))).await?;
+    let is_village = directives.tree.children(place).is_empty();
+    let chain: Vec<String> = chain
+        .into_iter()
+        .filter(|_| is_village)
+        .map(|(rule, _, reason)| {
+            let text = directives
+                .catalogue
+                .ledgers
+                .values()
+                .flat_map(|ledger| &ledger.rules)
+                .find(|one| one.id == rule)
+                .map(|one| one.text.in_lang(english).to_owned());
+            format!("{} {reason}", text.unwrap_or_default())
+        })
+        .collect();
+    let level = replica.identity().checked.name.level();
+    let roles = directives
+        .catalogue
+        .roles
+        .iter()
+        .filter(|(_, role)| role.level == level)
+        .map(|(id, role)| RoleLine {
+            id: id.clone(),
+            label: role.label.in_lang(english).to_owned(),
+            chosen: *id == visitor.person.role,
+        })
+        .collect();
+    let page = Home {
+        is_clear: conflicts == 0 && masked == (0, 0) && rules.is_empty() && chain.is_empty(),
+        conflicts,
+        parked: masked.0,
+        void: masked.1,
+        rules,
+        chain,
+        ledgers: ledger_lines(&replica, english)?,
+        person_name: visitor.person.name.clone(),
+        roles,
+        shell,
+    };
+    Ok(Html(page.render()?))
+}
+
+/// The person form.
+#[derive(Deserialize)]
+pub struct PersonForm {
+    name: String,
+    role: String,
+}
+
+/// Remembers who acts, as claimed.
+pub async fn set_person(Form(form): Form<PersonForm>) -> Response {
+    let cookies = [
+        (header::SET_COOKIE, set_cookie("person", form.name.trim())),
+        (header::SET_COOKIE, set_cookie("role", form.role.trim())),
+    ];
+    (axum::response::AppendHeaders(cookies), Redirect::to("/")).into_response()
+}
+
+/// The language link.
+#[derive(Deserialize)]
+pub struct LanguageQuery {
+    to: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// Switches the language and goes back.
+pub async fn set_language(Query(query): Query<LanguageQuery>) -> Response {
+    let local = query.back.starts_with('/') && !query.back.starts_with("//");
+    let back = if local { query.back } else { "/".into() };
+    let lang = if query.to == "en" { "en" } else { "zh" };
+    ([(header::SET_COOKIE, set_cookie("lang", lang))], Redirect::to(&back)).into_response()
+}
+
+struct LinkLine {
+    peer: String,
+    state: String,
+    inbound: u64,
+    outbound: u64,
+    error: String,
+}
+
+struct AuditLine {
+    time: String,
+    kind: String,
+    text: String,
+}
+
+#[derive(Template)]
+#[template(path = "sync.html")]
+struct SyncPage {
+    shell: Shell,
+    links: Vec<LinkLine>,
+    audit: Vec<AuditLine>,
+}
+
+/// Links and security events.
+///
+/// # Errors
+///
+/// [`PageError`].
+pub async fn sync(State(replica): State<Replica>, visitor: Visitor) -> Page {
+    let directives = replica.directives();
+    let english = visitor.english;
+    let links = replica
+        .links()
+        .into_iter()
+        .map(|link| LinkLine {
+            peer: place_name(&directives, link.place),
+            state: word(
+                if link.connected { "sync.connected" } else { "sync.disconnected" },
+                english,
+            )
+            .to_owned(),
+            inbound: link.inbound,
+            outbound: link.outbound,
+            error: link.error,
+        })
+        .collect();
+    let audit = replica
+        .readers()
+        .with(|reader| reader.audit(50))?
+        .into_iter()
+        .map(|(time, kind, text)| AuditLine { time: time.local_text(), kind, text })
+        .collect();
+    let page = SyncPage { shell: Shell::new(&replica, &visitor)?, links, audit };
+    Ok(Html(page.render()?))
+}
+
+/// 立即同步
+///
+/// # Errors
+///
+/// Never.
+pub async fn sync_now(State(replica): State<Replica>) -> Posted {
+    replica.sync_now();
+    Ok(Redirect::to("/sync"))
+}

@@ -1,0 +1,159 @@
+//! Lists: search, pages, marks.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::Html;
+use serde::Deserialize;
+
+use super::home::{LedgerLine, ledger_lines};
+use super::shell::{Shell, Visitor, place_name};
+use super::{Page, PageError};
+use crate::driver::Replica;
+use crate::engine::values::shown;
+use crate::store::read::ListQuery;
+
+/// Rows a page.
+const ROWS: usize = 50;
+/// Fields shown in a list beside the title.
+const COLUMNS: usize = 4;
+
+#[derive(Template)]
+#[template(path = "ledgers.html")]
+struct Index {
+    shell: Shell,
+    ledgers: Vec<LedgerLine>,
+}
+
+/// All ledgers.
+///
+/// # Errors
+///
+/// [`PageError`].
+pub async fn index(State(replica): State<Replica>, visitor: Visitor) -> Page {
+    let shell = Shell::new(&replica, &visitor)?;
+    let page = Index { shell, ledgers: ledger_lines(&replica, visitor.english)? };
+    Ok(Html(page.render()?))
+}
+
+/// What the address bar says.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct ListParams {
+    q: String,
+    state: String,
+    rule: String,
+    page: usize,
+}
+
+struct Line {
+    number: usize,
+    id: String,
+    title: String,
+    place: String,
+    cells: Vec<String>,
+    state: String,
+    conflicts: u64,
+    findings: u64,
+    is_void: bool,
+    changed: String,
+}
+
+#[derive(Template)]
+#[template(path = "ledger.html")]
+struct List {
+    shell: Shell,
+    id: String,
+    label: String,
+    q: String,
+    rule: String,
+    may_create: bool,
+    total: u64,
+    heads: Vec<String>,
+    rows: Vec<Line>,
+    previous: String,
+    next: String,
+}
+
+/// One ledger's records.
+///
+/// # Errors
+///
+/// [`PageError::NotFound`] for an unknown ledger.
+pub async fn show(
+    State(replica): State<Replica>,
+    Path(id): Path<String>,
+    Query(params): Query<ListParams>,
+    visitor: Visitor,
+) -> Page {
+    let directives = replica.directives();
+    let english = visitor.english;
+    let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
+    let level = replica.identity().checked.name.level();
+    let query = ListQuery {
+        ledger: id.clone(),
+        search: params.q.clone(),
+        state: params.state.clone(),
+        rule: params.rule.clone(),
+        offset: params.page * ROWS,
+        limit: ROWS,
+        ..ListQuery::default()
+    };
+    let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;
+    let columns: Vec<_> = ledger
+        .fields
+        .iter()
+        .filter(|field| !ledger.title.contains(&field.id))
+        .filter(|field| field.required == taizhang_core::catalogue::Required::Always)
+        .filter(|field| !matches!(field.kind, taizhang_core::catalogue::FieldKind::Ref(_)))
+        .take(COLUMNS)
+        .collect();
+    let lines = rows
+        .into_iter()
+        .enumerate()
+        .map(|(at, row)| {
+            let cells = columns.iter().map(|field| {
+                let value = row.row.as_ref().and_then(|row| row.fields.get(&field.id));
+                value.map(|value| shown(field, value, level, &directives.catalogue, english))
+            });
+            let state = ledger.workflow.as_ref().and_then(|workflow| {
+                let state = workflow.states.iter().find(|state| state.id == row.state)?;
+                Some(state.label.in_lang(english).to_owned())
+            });
+            Line {
+                number: params.page * ROWS + at + 1,
+                id: row.record.to_string(),
+                title: super::record::title(&row.title, ledger, level),
+                place: place_name(&directives, row.slice.place),
+                cells: cells.map(Option::unwrap_or_default).collect(),
+                state: state.unwrap_or_default(),
+                conflicts: row.conflicts,
+                findings: row.findings,
+                is_void: row.is_void,
+                changed: row.changed.local_text(),
+            }
+        })
+        .collect();
+    let link = |page: usize| {
+        let words: String = params
+            .q
+            .bytes()
+            .map(|byte| format!("%{byte:02X}"))
+            .collect();
+        format!("/ledgers/{id}?q={words}&state={}&rule={}&page={page}", params.state, params.rule)
+    };
+    let more = total > ((params.page + 1) * ROWS) as u64;
+    let page = List {
+        shell: Shell::new(&replica, &visitor)?,
+        label: ledger.label.in_lang(english).to_owned(),
+        may_create: ledger.may_create(level) && ledger.scope.contains(&level),
+        heads: columns.iter().map(|field| field.label.in_lang(english).to_owned()).collect(),
+        previous: if params.page > 0 { link(params.page - 1) } else { String::new() },
+        next: if more { link(params.page + 1) } else { String::new() },
+        q: params.q.clone(),
+        rule: params.rule.clone(),
+        id: id.clone(),
+        total,
+        rows: lines,
+    };
+    Ok(Html(page.render()?))
+}

@@ -1,0 +1,523 @@
+//! One record: values, conflicts, findings, steps, receipts, history.
+
+use std::collections::BTreeMap;
+use std::str::FromStr as _;
+
+use askama::Template;
+use axum::Form;
+use axum::extract::{Path, Query, State};
+use axum::response::{Html, Redirect};
+use serde::Deserialize;
+use taizhang_core::catalogue::{FieldKind, Ledger};
+use taizhang_core::directives::Directives;
+use taizhang_core::id::{Level, RecordId};
+use taizhang_core::record::fold::{Conflict, ConflictKind, Row};
+use taizhang_core::record::log::RecordLog;
+use taizhang_core::record::value::{STATE_FIELD, Value, split_key};
+
+use super::shell::{Shell, Visitor, level_word, place_name};
+use super::words::word;
+use super::{Page, PageError, Posted};
+use crate::driver::Replica;
+use crate::engine::command::Choice;
+use crate::engine::values::shown;
+
+/// A title as a level may see it: the city sees no names of people.
+pub fn title(text: &str, ledger: &Ledger, level: Level) -> String {
+    let personal = ledger
+        .title
+        .first()
+        .and_then(|id| ledger.field(id))
+        .is_some_and(|field| field.privacy > 0 && matches!(field.kind, FieldKind::Text));
+    if level == Level::City && personal {
+        text.chars().next().map(|first| format!("{first}**")).unwrap_or_default()
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Reads a record id from an address.
+///
+/// # Errors
+///
+/// [`PageError::NotFound`].
+pub fn record_id(text: &str) -> Result<RecordId, PageError> {
+    RecordId::from_str(text).map_err(|_| PageError::NotFound)
+}
+
+struct ReceiptLine {
+    label: String,
+    done: bool,
+    time: String,
+}
+
+struct CandidateLine {
+    index: usize,
+    value: String,
+    shown: bool,
+    who: String,
+    place: String,
+    time: String,
+    device: String,
+}
+
+struct ConflictCard {
+    field: String,
+    field_id: String,
+    kind: String,
+    resolve: String,
+    may_decide: bool,
+    candidates: Vec<CandidateLine>,
+}
+
+struct FindingLine {
+    rule: String,
+    text: String,
+    note: String,
+    class: &'static str,
+}
+
+struct FieldLine {
+    label: String,
+    value: String,
+    link: String,
+}
+
+struct StepLine {
+    to: String,
+    label: String,
+    reason: bool,
+    allowed: bool,
+    by: String,
+}
+
+struct HistoryLine {
+    time: String,
+    who: String,
+    place: String,
+    device: String,
+    what: String,
+    counted: bool,
+}
+
+#[derive(Template)]
+#[template(path = "record.html")]
+struct RecordPage {
+    shell: Shell,
+    id: String,
+    title: String,
+    ledger_label: String,
+    place: String,
+    saved: String,
+    errors: Vec<String>,
+    is_void: bool,
+    void_reason: String,
+    receipts: Vec<ReceiptLine>,
+    state: String,
+    recheck: bool,
+    conflicts: Vec<ConflictCard>,
+    findings: Vec<FindingLine>,
+    fields: Vec<FieldLine>,
+    steps: Vec<StepLine>,
+    history: Vec<HistoryLine>,
+}
+
+/// What the address bar says after a post.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct After {
+    saved: String,
+}
+
+struct View<'a> {
+    directives: &'a Directives,
+    ledger: &'a Ledger,
+    row: &'a Row,
+    level: Level,
+    english: bool,
+}
+
+/// Shows a record.
+///
+/// # Errors
+///
+/// [`PageError::NotFound`].
+pub async fn show(
+    State(replica): State<Replica>,
+    Path(id): Path<String>,
+    Query(after): Query<After>,
+    visitor: Visitor,
+) -> Page {
+    page(&replica, &visitor, record_id(&id)?, after.saved, Vec::new())
+}
+
+fn page(
+    replica: &Replica,
+    visitor: &Visitor,
+    id: RecordId,
+    saved: String,
+    errors: Vec<String>,
+) -> Page {
+    let directives = replica.directives();
+    let detail = replica.readers().with(|reader| reader.detail(id))?.ok_or(PageError::NotFound)?;
+    let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
+    let english = visitor.english;
+    let level = replica.identity().checked.name.level();
+    let view = View { directives: &directives, ledger, row: &detail.row, level, english };
+    let receipts = replica
+        .record_receipts(detail.slice, &detail.log)?
+        .into_iter()
+        .map(|(at, time)| ReceiptLine {
+            label: if at == level { word("record.here", english) } else { level_word(at, english) }
+                .to_owned(),
+            done: time.is_some(),
+            time: time.map(|time| time.local_text()).unwrap_or_default(),
+        })
+        .collect();
+    let page = RecordPage {
+        shell: Shell::new(replica, visitor)?,
+        id: id.to_string(),
+        title: title(
+            &crate::engine::derive::title_of(ledger, &detail.row, &directives.catalogue),
+            ledger,
+            level,
+        ),
+        ledger_label: ledger.label.in_lang(english).to_owned(),
+        place: place_name(&directives, detail.slice.place),
+        saved,
+        errors,
+        is_void: detail.row.void.is_some(),
+        void_reason: detail.row.void.clone().unwrap_or_default(),
+        receipts,
+        state: view.state_label(detail.row.state_id().unwrap_or_default()),
+        recheck: detail.row.state.as_ref().is_some_and(|state| state.needs_recheck),
+        conflicts: detail.row.conflicts.iter().map(|one| view.conflict(one)).collect(),
+        findings: view.findings(&detail.findings),
+        fields: view.fields(),
+        steps: view.steps(),
+        history: view.history(&detail.log),
+    };
+    Ok(Html(page.render()?))
+}
+
+impl View<'_> {
+    fn state_label(&self, id: &str) -> String {
+        let state = self.ledger.workflow.as_ref().and_then(|workflow| {
+            workflow.states.iter().find(|state| state.id == id)
+        });
+        state.map_or_else(|| id.to_owned(), |state| state.label.in_lang(self.english).to_owned())
+    }
+
+    fn value(&self, field: &str, value: &Value) -> String {
+        match self.ledger.field(field) {
+            Some(field) => {
+                shown(field, value, self.level, &self.directives.catalogue, self.english)
+            }
+            None => value.to_string(),
+        }
+    }
+
+    fn field_label(&self, id: &str) -> String {
+        match self.ledger.field(id) {
+            Some(field) => field.label.in_lang(self.english).to_owned(),
+            None if id == STATE_FIELD => word("list.state", self.english).to_owned(),
+            None => word("record.void_it", self.english).to_owned(),
+        }
+    }
+
+    fn conflict(&self, conflict: &Conflict) -> ConflictCard {
+        let kind = match conflict.kind {
+            ConflictKind::Line => "conflict.line",
+            ConflictKind::Superseded => "conflict.superseded",
+            ConflictKind::Values => "conflict.values",
+            ConflictKind::Void => "conflict.void",
+        };
+        let writable = self
+            .ledger
+            .field(&conflict.field)
+            .is_some_and(|field| field.write.contains(&self.level));
+        let candidates = conflict.candidates.iter().enumerate();
+        ConflictCard {
+            field: self.field_label(&conflict.field),
+            field_id: conflict.field.clone(),
+            kind: word(kind, self.english).to_owned(),
+            resolve: level_word(conflict.resolve, self.english).to_owned(),
+            may_decide: conflict.kind == ConflictKind::Values
+                && self.level >= conflict.resolve
+                && writable,
+            candidates: candidates
+                .map(|(index, one)| CandidateLine {
+                    index,
+                    value: self.value(&conflict.field, &one.value),
+                    shown: index == 0 && conflict.kind == ConflictKind::Values,
+                    who: person(&one.writer.person.name, &one.writer.person.role),
+                    place: place_name(self.directives, one.writer.place),
+                    time: one.writer.time.local_text(),
+                    device: one.writer.author.key.short(),
+                })
+                .collect(),
+        }
+    }
+
+    fn findings(&self, findings: &[(String, String, String, String)]) -> Vec<FindingLine> {
+        findings
+            .iter()
+            .map(|(rule, severity, outcome, reason)| {
+                let found = self.ledger.rules.iter().find(|one| one.id == *rule);
+                let text = found.map(|one| one.text.in_lang(self.english).to_owned());
+                let unchecked = outcome != "failed";
+                let note = if unchecked {
+                    format!("{}: {reason}", word("home.unchecked", self.english))
+                } else {
+                    reason.clone()
+                };
+                let class = match (unchecked, severity.as_str()) {
+                    (true, _) => "soft",
+                    (false, "warn") => "warn",
+                    (false, _) => "bad",
+                };
+                FindingLine { rule: rule.clone(), text: text.unwrap_or_default(), note, class }
+            })
+            .collect()
+    }
+
+    fn fields(&self) -> Vec<FieldLine> {
+        let empty = word("record.empty", self.english);
+        self.ledger
+            .fields
+            .iter()
+            .map(|field| {
+                let label = field.label.in_lang(self.english).to_owned();
+                let mut link = String::new();
+                let value = match &field.kind {
+                    FieldKind::Set(vocab) => {
+                        let set = self.row.sets.get(&field.id).into_iter().flatten();
+                        let names = set.map(|one| {
+                            self.directives.catalogue.value_label(vocab, one, self.english)
+                        });
+                        names.collect::<Vec<_>>().join("、")
+                    }
+                    FieldKind::Log(columns) => {
+                        let lines = self.row.logs.get(&field.id).into_iter().flatten();
+                        let texts = lines.map(|line| {
+                            let cells = columns.iter().filter_map(|column| {
+                                let value = line.columns.get(&column.id)?;
+                                Some(crate::engine::values::display(
+                                    &column.kind,
+                                    value,
+                                    &self.directives.catalogue,
+                                    self.english,
+                                ))
+                            });
+                            cells.collect::<Vec<_>>().join(" ")
+                        });
+                        texts.collect::<Vec<_>>().join("；")
+                    }
+                    kind => {
+                        let value = self.row.fields.get(&field.id);
+                        if let (FieldKind::Ref(_), Some(value)) = (kind, value) {
+                            link = value.to_string();
+                        }
+                        value.map(|value| self.value(&field.id, value)).unwrap_or_default()
+                    }
+                };
+                let value = if value.is_empty() { empty.to_owned() } else { value };
+                FieldLine { label, value, link }
+            })
+            .collect()
+    }
+
+    fn steps(&self) -> Vec<StepLine> {
+        let state = self.row.state_id().unwrap_or_default();
+        let steps = self.ledger.workflow.iter().flat_map(|workflow| &workflow.transitions);
+        steps
+            .filter(|step| step.from.iter().any(|from| from == state))
+            .map(|step| {
+                let by: Vec<&str> =
+                    step.by.iter().map(|level| level_word(*level, self.english)).collect();
+                StepLine {
+                    to: step.to.clone(),
+                    label: step.label.in_lang(self.english).to_owned(),
+                    reason: step.reason,
+                    allowed: step.by.contains(&self.level),
+                    by: by.join("、"),
+                }
+            })
+            .collect()
+    }
+
+    fn history(&self, log: &RecordLog) -> Vec<HistoryLine> {
+        log.changes
+            .iter()
+            .rev()
+            .map(|change| {
+                let what: Vec<String> = change
+                    .ops
+                    .iter()
+                    .filter(|op| !op.key.starts_with("_ledger"))
+                    .map(|op| self.operation(&op.key, op.value.as_ref()))
+                    .collect();
+                let origin = &change.origin;
+                HistoryLine {
+                    time: origin.time.local_text(),
+                    who: person(&origin.person.name, &origin.person.role),
+                    place: place_name(self.directives, origin.place),
+                    device: origin.author.key.short(),
+                    what: what.join("；"),
+                    counted: origin.counted,
+                }
+            })
+            .collect()
+    }
+
+    fn operation(&self, key: &str, value: Option<&Value>) -> String {
+        let (field, element) = split_key(key);
+        let label = self.field_label(field);
+        let text = match (element, value) {
+            (_, None) => format!("− {}", element.unwrap_or_default()),
+            (Some(_), Some(value)) if field == STATE_FIELD => {
+                let line: Option<taizhang_core::record::state::TransitionLine> =
+                    value.as_text().and_then(|text| serde_json::from_str(text).ok());
+                line.map_or_else(String::new, |line| {
+                    let (from, to) = (self.state_label(&line.from), self.state_label(&line.to));
+                    format!("{from} → {to} {}", line.reason)
+                })
+            }
+            (Some(element), Some(Value::Bool(_))) => format!("+ {element}"),
+            (_, Some(value)) => self.value(field, value),
+        };
+        format!("{label}: {text}")
+    }
+}
+
+fn person(name: &str, role: &str) -> String {
+    if role.is_empty() { name.to_owned() } else { format!("{name} ({role})") }
+}
+
+/// A step.
+#[derive(Deserialize)]
+pub struct ActForm {
+    to: String,
+    #[serde(default)]
+    reason: String,
+}
+
+fn saved(id: &str) -> Redirect {
+    let time = crate::driver::clock::now().local_text().replace(' ', "%20");
+    Redirect::to(&format!("/records/{id}?saved={time}"))
+}
+
+/// Takes a step.
+///
+/// # Errors
+///
+/// Says what would have to hold.
+pub async fn act(
+    State(replica): State<Replica>,
+    Path(id): Path<String>,
+    visitor: Visitor,
+    Form(form): Form<ActForm>,
+) -> Posted {
+    let record = record_id(&id)?;
+    let person = visitor.person;
+    replica
+        .run(move |engine, now| engine.act(record, &form.to, &form.reason, &person, now))
+        .await?;
+    Ok(saved(&id))
+}
+
+/// Settles a conflict.
+///
+/// # Errors
+///
+/// Says who decides.
+pub async fn resolve(
+    State(replica): State<Replica>,
+    Path(id): Path<String>,
+    visitor: Visitor,
+    Form(form): Form<BTreeMap<String, String>>,
+) -> Posted {
+    let record = record_id(&id)?;
+    let field = form.get("field").cloned().unwrap_or_default();
+    let choice = match form.get("take").and_then(|take| take.parse().ok()) {
+        Some(at) => Choice::Candidate(at),
+        None => Choice::Other(form.get("value").cloned().unwrap_or_default()),
+    };
+    let person = visitor.person;
+    replica.run(move |engine, now| engine.resolve(record, &field, &choice, &person, now)).await?;
+    Ok(saved(&id))
+}
+
+/// Voids a record, or takes the void back.
+///
+/// # Errors
+///
+/// If there is no reason.
+pub async fn void(
+    State(replica): State<Replica>,
+    Path(id): Path<String>,
+    visitor: Visitor,
+    Form(form): Form<BTreeMap<String, String>>,
+) -> Posted {
+    let record = record_id(&id)?;
+    let reason = form.get("reason").cloned();
+    let person = visitor.person;
+    replica
+        .run(move |engine, now| engine.void(record, reason.as_deref(), &person, now))
+        .await?;
+    Ok(saved(&id))
+}
+
+struct ConflictRow {
+    id: String,
+    title: String,
+    ledger: String,
+    place: String,
+    what: String,
+}
+
+#[derive(Template)]
+#[template(path = "conflicts.html")]
+struct ConflictsPage {
+    shell: Shell,
+    rows: Vec<ConflictRow>,
+}
+
+/// All records with conflicts.
+///
+/// # Errors
+///
+/// [`PageError`].
+pub async fn conflicts(State(replica): State<Replica>, visitor: Visitor) -> Page {
+    let directives = replica.directives();
+    let level = replica.identity().checked.name.level();
+    let rows = replica.readers().with(|reader| reader.conflicts())?;
+    let rows = rows
+        .into_iter()
+        .filter_map(|listed| {
+            let ledger = directives.catalogue.ledger(&listed.ledger)?;
+            let row = listed.row.as_ref()?;
+            let view =
+                View { directives: &directives, ledger, row, level, english: visitor.english };
+            let what: Vec<String> = row
+                .conflicts
+                .iter()
+                .map(|one| {
+                    let card = view.conflict(one);
+                    let values: Vec<String> =
+                        card.candidates.iter().map(|one| one.value.clone()).collect();
+                    format!("{}: {}", card.field, values.join(" | "))
+                })
+                .collect();
+            Some(ConflictRow {
+                id: listed.record.to_string(),
+                title: title(&listed.title, ledger, level),
+                ledger: ledger.label.in_lang(visitor.english).to_owned(),
+                place: place_name(&directives, listed.slice.place),
+                what: what.join("；"),
+            })
+        })
+        .collect();
+    let page = ConflictsPage { shell: Shell::new(&replica, &visitor)?, rows };
+    Ok(Html(page.render()?))
+}
