@@ -26,7 +26,7 @@ fn fifty_kills_lose_nothing_that_was_acknowledged() {
     office.start();
     let invited = office
         .ask(&Request::Invite {
-            place: "411423101200".into(),
+            place: "411423101201".into(),
             addresses: vec![office.children.unwrap().to_string()],
             hours: 1,
         })

@@ -13,37 +13,37 @@ use taizhang_node::control;
 use taizhang_node::ops::Request;
 
 /// Village, township, county and city of the real tree.
-pub const CODES: [&str; 4] = ["411400000000", "411423000000", "411423101000", "411423101200"];
+pub(crate) const CODES: [&str; 4] = ["411400000000", "411423000000", "411423101000", "411423101201"];
 
 /// One office.
-pub struct Office {
-    pub folder: PathBuf,
-    pub children: Option<SocketAddr>,
-    pub link: Option<Link>,
-    pub offset_ms: i64,
-    pub process: Option<Child>,
+pub(crate) struct Office {
+    pub(crate) folder: PathBuf,
+    pub(crate) children: Option<SocketAddr>,
+    pub(crate) link: Option<Link>,
+    pub(crate) offset_ms: i64,
+    pub(crate) process: Option<Child>,
 }
 
 impl Office {
-    pub fn new(folder: &Path) -> Self {
+    pub(crate) fn new(folder: &Path) -> Self {
         let folder = folder.to_owned();
         Self { folder, children: None, link: None, offset_ms: 0, process: None }
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_test-replica"));
         command.env("TEST_CLOCK_OFFSET_MS", self.offset_ms.to_string());
         command.arg("--data").arg(&self.folder);
         command
     }
 
-    pub fn once(&self, arguments: &[&str]) -> Result<String, String> {
+    pub(crate) fn once(&self, arguments: &[&str]) -> Result<String, String> {
         let output = self.command().args(arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let mut command = self.command();
         command.args(["run", "--http", "127.0.0.1:0"]);
         if self.link.is_none() || self.children.is_some() {
@@ -69,14 +69,14 @@ impl Office {
         self.wait("its endpoint", |office| office.ask(&Request::Status).is_ok());
     }
 
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
             process.wait().unwrap();
         }
     }
 
-    pub fn ask(&self, request: &Request) -> Result<Value, String> {
+    pub(crate) fn ask(&self, request: &Request) -> Result<Value, String> {
         match control::ask(&self.folder, request, &|_, _, _| {}) {
             Some(Ok(value)) => Ok(value),
             Some(Err((text, rows))) => Err(format!("{text} {}", rows.join("; "))),
@@ -84,7 +84,7 @@ impl Office {
         }
     }
 
-    pub fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+    pub(crate) fn wait(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let start = Instant::now();
         while !holds(self) {
             assert!(start.elapsed() < Duration::from_secs(120), "{what} did not come");
@@ -92,7 +92,7 @@ impl Office {
         }
     }
 
-    pub fn hash(&self, slice: &str) -> Option<String> {
+    pub(crate) fn hash(&self, slice: &str) -> Option<String> {
         let answer = self.ask(&Request::Hashes).ok()?;
         let rows = answer["rows"].as_array()?.clone();
         let row = rows.into_iter().find(|row| row["slice"] == slice)?;
@@ -106,12 +106,12 @@ impl Drop for Office {
     }
 }
 
-pub fn clerk() -> Person {
+pub(crate) fn clerk() -> Person {
     Person { name: "测试员".into(), role: "village_clerk".into() }
 }
 
 /// The chain city, county, township, village, enrolled by code and running.
-pub fn chain(folder: &Path, offset_ms: i64) -> Vec<Office> {
+pub(crate) fn chain(folder: &Path, offset_ms: i64) -> Vec<Office> {
     let mut offices: Vec<Office> = Vec::new();
     for (at, code) in CODES.iter().enumerate() {
         let mut office = Office::new(&folder.join(format!("o{at}")));
@@ -130,7 +130,7 @@ pub fn chain(folder: &Path, offset_ms: i64) -> Vec<Office> {
 }
 
 /// Enrols an office below a running one.
-pub fn join(parent: &Office, office: &mut Office, code: &str, is_hub: bool) {
+pub(crate) fn join(parent: &Office, office: &mut Office, code: &str, is_hub: bool) {
     let link = Link::to(parent.children.unwrap()).unwrap();
     let under = Request::Places { under: Some(code.to_owned()) };
     parent.wait("the tree below", |parent| {
@@ -153,7 +153,7 @@ pub fn join(parent: &Office, office: &mut Office, code: &str, is_hub: bool) {
 }
 
 /// Fields of a household.
-pub fn household(name: &str) -> Request {
+pub(crate) fn household(name: &str) -> Request {
     let pairs = [
         ("head_name", name),
         ("group_no", "一组"),
