@@ -140,7 +140,10 @@ fn convergence(world: &World, broken: &mut Vec<String>) {
             };
             let Some(engine) = replica.engine.as_ref().filter(|_| holds) else { continue };
             let hash = engine.store.slice_hash(slice).map(|hash| hash.to_string());
-            hashes.entry(hash.unwrap_or_else(|error| error.to_string())).or_default().push(replica.name);
+            hashes
+                .entry(hash.unwrap_or_else(|error| error.to_string()))
+                .or_default()
+                .push(replica.name);
         }
         if hashes.len() > 1 {
             broken.push(format!("slice {slice} differs: {hashes:?}"));
@@ -155,7 +158,10 @@ fn authority(world: &World, broken: &mut Vec<String>) {
         let sql = "SELECT count(*) FROM record WHERE instr(row, 'FORGED') > 0";
         let shown: i64 = db.query_row(sql, [], |row| row.get(0)).unwrap_or(0);
         if shown > 0 {
-            broken.push(format!("{} shows a value that its author had no authority to write", replica.name));
+            broken.push(format!(
+                "{} shows a value that its author had no authority to write",
+                replica.name
+            ));
         }
     }
 }

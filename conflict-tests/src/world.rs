@@ -222,11 +222,18 @@ impl World {
         engine.commit().expect("commit");
         let engine = Some(engine);
         let place = place_id(byte);
-        let parent = Some(parent);
-        self.replicas.push(Replica { name, place, level, parent, folder, identity, engine });
+        self.replicas.push(Replica {
+            name,
+            place,
+            level,
+            parent: Some(parent),
+            folder,
+            identity,
+            engine,
+        });
         self.links.push(Link {
             child: node,
-            parent: parent.expect("set above"),
+            parent,
             up: true,
             sessions: None,
             to_parent: Pipe::default(),
@@ -355,9 +362,10 @@ impl World {
         for _ in 0..rounds {
             let before = self.activity();
             self.step();
-            let idle = self.links.iter().all(|link| {
-                link.to_child.queue.is_empty() && link.to_parent.queue.is_empty()
-            });
+            let idle = self
+                .links
+                .iter()
+                .all(|link| link.to_child.queue.is_empty() && link.to_parent.queue.is_empty());
             quiet = if idle && before == self.activity() { quiet + 1 } else { 0 };
             if quiet > 30 {
                 return true;
@@ -481,8 +489,7 @@ impl World {
         let (child, parent) = (self.links[index].child, self.links[index].parent);
         let node = if at_child { child } else { parent };
         let now = self.now;
-        while let Some(output) =
-            self.links[index].session(at_child).and_then(Session::poll_output)
+        while let Some(output) = self.links[index].session(at_child).and_then(Session::poll_output)
         {
             match output {
                 Output::Send(message) => {

@@ -57,10 +57,10 @@ impl Writer {
     /// Writes an unsigned integer, shortest LEB128.
     pub fn uint(&mut self, mut value: u64) {
         while value >= 0x80 {
-            self.bytes.push((value as u8 & 0x7f) | 0x80);
+            self.bytes.push(low_seven(value) | 0x80);
             value >>= 7;
         }
-        self.bytes.push(value as u8);
+        self.bytes.push(low_seven(value));
     }
 
     /// Writes a signed integer, zigzag.
@@ -83,6 +83,11 @@ impl Writer {
     pub fn text(&mut self, text: &str) {
         self.blob(text.as_bytes());
     }
+}
+
+/// The lowest seven bits.
+fn low_seven(value: u64) -> u8 {
+    value.to_le_bytes()[0] & 0x7f
 }
 
 /// Reads canonical encodings from a slice.

@@ -203,8 +203,7 @@ impl Directives {
             return false;
         }
         let (author, number) = origin.position;
-        let rostered =
-            Rostered { certified, chain, position: (origin.slice, author, number) };
+        let rostered = Rostered { certified, chain, position: (origin.slice, author, number) };
         let key = rostered.certified.key;
         let older = self.roster.get(&key).is_some_and(|known| known.position <= rostered.position);
         if !older {
@@ -217,9 +216,10 @@ impl Directives {
         let name = row.text("name");
         let version = row.fields.get("version").and_then(Value::as_int).unwrap_or(0);
         let source = row.text("source");
-        let newer = self.parts.get(&name).is_none_or(|(known, known_source)| {
-            (version, &source) > (*known, known_source)
-        });
+        let newer = self
+            .parts
+            .get(&name)
+            .is_none_or(|(known, known_source)| (version, &source) > (*known, known_source));
         if name == "system" || !newer {
             return false;
         }
@@ -265,7 +265,7 @@ impl Directives {
             return false;
         }
         versions.push(version);
-        versions.sort_by(|one, two| (one.lamport, one.actor).cmp(&(two.lamport, two.actor)));
+        versions.sort_by_key(|version| (version.lamport, version.actor));
         true
     }
 

@@ -118,7 +118,9 @@ id_type!(
     ImportId, 8);
 
 /// One replica's seal key in one epoch: who a feed belongs to.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, Deserialize,
+)]
 pub struct AuthorId {
     /// The key that seals.
     pub key: SealKey,

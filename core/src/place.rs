@@ -41,7 +41,7 @@ fn on(values: &[Dated], day: Date) -> &str {
         .iter()
         .rev()
         .find(|dated| dated.from <= day)
-        .or(values.first())
+        .or_else(|| values.first())
         .map_or("", |dated| dated.value.as_str())
 }
 

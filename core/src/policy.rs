@@ -181,14 +181,20 @@ mod tests {
         }
     }
 
-    fn value(localise: Localise, upper: &[PolicyVersion], local: &[PolicyVersion], day: &str) -> (Option<i64>, bool) {
+    fn value(
+        localise: Localise,
+        upper: &[PolicyVersion],
+        local: &[PolicyVersion],
+        day: &str,
+    ) -> (Option<i64>, bool) {
         let found = in_force(&param(localise), upper, local, Date::parse(day).unwrap());
         (found.value.and_then(|value| value.as_int()), found.overridden)
     }
 
     #[test]
     fn the_version_in_force_follows_the_day_and_then_the_later_entry() {
-        let upper = [version("2018-04-09", 2, 1), version("2019-01-01", 3, 2), version("2019-01-01", 4, 3)];
+        let upper =
+            [version("2018-04-09", 2, 1), version("2019-01-01", 3, 2), version("2019-01-01", 4, 3)];
         assert_eq!(value(Localise::None, &upper, &[], "2018-04-08"), (None, false));
         assert_eq!(value(Localise::None, &upper, &[], "2018-12-31"), (Some(2), false));
         assert_eq!(value(Localise::None, &upper, &[], "2019-01-01"), (Some(4), false));

@@ -232,7 +232,9 @@ impl Evaluator {
         add(&mut context, "as_of", as_of.to_string().into());
         add(&mut context, "as_of_year", CelValue::Int(as_of.year.into()));
         let rules_with = |outcome: Outcome| {
-            cel_list(findings.iter().filter(|one| one.outcome == outcome).map(|one| one.rule.as_str()))
+            cel_list(
+                findings.iter().filter(|one| one.outcome == outcome).map(|one| one.rule.as_str()),
+            )
         };
         add(&mut context, "failed", rules_with(Outcome::Failed));
         add(&mut context, "unchecked", rules_with(Outcome::Unchecked));

@@ -32,13 +32,7 @@ impl UtcMillis {
     pub fn local_text(self) -> String {
         let shifted = self.0.saturating_add(8 * 3_600_000);
         let second = shifted.rem_euclid(86_400_000) / 1000;
-        format!(
-            "{} {:02}:{:02}:{:02}",
-            self.date(),
-            second / 3600,
-            second / 60 % 60,
-            second % 60
-        )
+        format!("{} {:02}:{:02}:{:02}", self.date(), second / 3600, second / 60 % 60, second % 60)
     }
 }
 
@@ -142,7 +136,9 @@ mod tests {
 
     #[test]
     fn impossible_dates_are_refused() {
-        for text in ["2018-02-29", "2018-13-01", "18-01-01", "2018-1-01", "2018/01/01", "+018-01-01"] {
+        for text in
+            ["2018-02-29", "2018-13-01", "18-01-01", "2018-1-01", "2018/01/01", "+018-01-01"]
+        {
             assert_eq!(Date::parse(text), None, "{text}");
         }
         assert!(Date::parse("2020-02-29").is_some());

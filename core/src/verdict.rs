@@ -32,7 +32,9 @@ pub enum Waiting {
 }
 
 /// Why an entry never counts.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize, thiserror::Error)]
+#[derive(
+    Clone, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize, thiserror::Error,
+)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "what")]
 pub enum VoidReason {
     /// Bytes that are no change of ours.
@@ -127,11 +129,7 @@ pub fn judge(
 
 /// The base case: a city hub's own roster entry, and the first tree row, count by the root's
 /// signature on its chain, before any roster or tree is known (DESIGN §6).
-fn judge_first(
-    feed: &FeedId,
-    changes: &[Judged<'_>],
-    directives: &Directives,
-) -> Option<Verdict> {
+fn judge_first(feed: &FeedId, changes: &[Judged<'_>], directives: &Directives) -> Option<Verdict> {
     if feed.slice.kind != SliceKind::Directive || directives.roster.contains_key(&feed.author.key) {
         return None;
     }
@@ -181,7 +179,7 @@ fn judge_change(
         .tree
         .place(feed.slice.place)
         .map(|place| place.level)
-        .or((certified.place == feed.slice.place).then_some(certified.level));
+        .or_else(|| (certified.place == feed.slice.place).then_some(certified.level));
     let fits = ledger.slice == feed.slice.kind
         && ledger.lane == feed.lane
         && place_level.is_some_and(|level| ledger.scope.contains(&level));

@@ -79,7 +79,11 @@ pub struct Seeded {
 }
 
 /// Gives seeds their stable, opaque ids.
-pub fn seed_tree(seeds: &[PlaceSeed], from: &str, mut random: impl FnMut(&mut [u8])) -> Option<Seeded> {
+pub fn seed_tree(
+    seeds: &[PlaceSeed],
+    from: &str,
+    mut random: impl FnMut(&mut [u8]),
+) -> Option<Seeded> {
     let dated = |value: &str| vec![Dated { from: from.to_owned(), value: value.to_owned() }];
     let places: Vec<Place> = seeds
         .iter()
@@ -129,8 +133,7 @@ pub fn init(args: &InitArgs, options: &Options) -> Result<Value, String> {
         }
     };
     let mut random = chance();
-    let seeded =
-        seed_tree(&seeds, &args.from, &mut *random).ok_or("the table names no city")?;
+    let seeded = seed_tree(&seeds, &args.from, &mut *random).ok_or("the table names no city")?;
     let total = found_folder(&options.data, &seeded, &args.root_key, &args.password)?;
     Ok(json!({
         "city": seeded.city.name(),
@@ -161,9 +164,7 @@ fn found_folder(
         .map_err(|error| text(&error))?;
     engine.begin().map_err(|error| text(&error))?;
     let parts = taizhang_core::base_catalogue();
-    engine
-        .found_city(&seeded.city, &seeded.children, &parts, now)
-        .map_err(|error| text(&error))?;
+    engine.found_city(&seeded.city, &seeded.children, &parts, now).map_err(|error| text(&error))?;
     engine.commit().map_err(|error| text(&error))?;
     let total = engine.store.last_arrival().map_err(|error| text(&error))?;
     identity.save(data).map_err(|error| text(&error))?;

@@ -357,9 +357,8 @@ fn join_folder(code: &str, options: &Options) -> Result<Value, String> {
         .accept(root, admission.certificates, code.addresses)
         .map_err(|error| error.to_string())?;
     let now = clock::now();
-    let mut engine =
-        Engine::open(&options.data, identity.clone(), Durability::Full, chance(), now)
-            .map_err(|error| error.to_string())?;
+    let mut engine = Engine::open(&options.data, identity.clone(), Durability::Full, chance(), now)
+        .map_err(|error| error.to_string())?;
     engine.begin().map_err(|error| error.to_string())?;
     engine
         .take_admission(admission.segments, admission.chains, now)
@@ -388,7 +387,13 @@ pub fn finish(answer: Result<Value, (String, Vec<String>)>, options: &Options) -
             }
             let problems = text.starts_with("check found problems");
             let folder = text.contains("data folder") || text.contains("holds no replica");
-            ExitCode::from(if problems { 4 } else if folder { 3 } else { 1 })
+            ExitCode::from(if problems {
+                4
+            } else if folder {
+                3
+            } else {
+                1
+            })
         }
     }
 }

@@ -134,7 +134,8 @@ impl Replica {
                 Some(_) => acked.get(feed).copied().unwrap_or(0),
                 None => u64::MAX,
             };
-            let pending = if has_parent { reader.pending(own, covered)? } else { Pending::default() };
+            let pending =
+                if has_parent { reader.pending(own, covered)? } else { Pending::default() };
             let (parked, _) = reader.masked_counts()?;
             Ok((contact, synced, pending, reader.conflicts()?.len() as u64, parked))
         })?;
@@ -189,11 +190,7 @@ impl Replica {
     }
 
     /// The coverage of figures of a place, from freshness read before.
-    pub fn coverage_of(
-        &self,
-        place: PlaceId,
-        fresh: &BTreeMap<PlaceId, Freshness>,
-    ) -> Coverage {
+    pub fn coverage_of(&self, place: PlaceId, fresh: &BTreeMap<PlaceId, Freshness>) -> Coverage {
         let directives = self.directives();
         let mut coverage = Coverage::default();
         for id in directives.tree.subtree(place) {

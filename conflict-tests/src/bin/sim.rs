@@ -49,6 +49,9 @@ fn main() -> ExitCode {
             print!("{outcome}");
         }
     }
-    println!("{} seeds, {edits} acknowledged edits judged, {failed} seeds with violations", arguments.runs);
+    println!(
+        "{} seeds, {edits} acknowledged edits judged, {failed} seeds with violations",
+        arguments.runs
+    );
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use automerge::{AutoCommit, Change, ReadDoc as _, ROOT, ScalarValue, Value as AmValue};
+use automerge::{AutoCommit, Change, ROOT, ReadDoc as _, ScalarValue, Value as AmValue};
 use conflict_tests::chance::Dice;
 use taizhang_core::catalogue::parse::{Part, parse};
 use taizhang_core::directives::SYSTEM_CATALOGUE;

@@ -1,5 +1,7 @@
 //! The judges' tests: one binary, modules listed.
 
+#![allow(clippy::unwrap_used, reason = "a failing test is a panic")]
+
 mod fixture;
 mod grpc_client;
 mod kills;

@@ -13,7 +13,8 @@ use taizhang_node::control;
 use taizhang_node::ops::Request;
 
 /// Village, township, county and city of the real tree.
-pub(crate) const CODES: [&str; 4] = ["411400000000", "411423000000", "411423101000", "411423101201"];
+pub(crate) const CODES: [&str; 4] =
+    ["411400000000", "411423000000", "411423101000", "411423101201"];
 
 /// One office.
 pub(crate) struct Office {
@@ -134,9 +135,7 @@ pub(crate) fn join(parent: &Office, office: &mut Office, code: &str, is_hub: boo
     let link = Link::to(parent.children.unwrap()).unwrap();
     let under = Request::Places { under: Some(code.to_owned()) };
     parent.wait("the tree below", |parent| {
-        parent
-            .ask(&under)
-            .is_ok_and(|found| !is_hub || found["total"].as_u64() > Some(0))
+        parent.ask(&under).is_ok_and(|found| !is_hub || found["total"].as_u64() > Some(0))
     });
     let invited = parent
         .ask(&Request::Invite {

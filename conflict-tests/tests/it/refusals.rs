@@ -1,6 +1,9 @@
 //! Every refusal of the identity rules, each by its own error; and enrolment codes with their audit.
 
-use rcgen::{BasicConstraints, CertificateParams, GeneralSubtree, IsCa, Issuer, KeyPair, NameConstraints, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, GeneralSubtree, IsCa, Issuer, KeyPair, NameConstraints,
+    SanType,
+};
 use rustls_pki_types::CertificateDer;
 use taizhang_core::id::{PlaceId, ReplicaId, SealKey};
 use taizhang_node::engine::command::CommandError;
@@ -23,7 +26,7 @@ fn network(byte: u8) -> Founded {
 }
 
 fn hub(parent: &Identity, path: &[PlaceId]) -> Identity {
-    let keys = NewKeys::generate([path.len() as u8 + 40; 32]).unwrap();
+    let keys = NewKeys::generate([u8::try_from(path.len()).unwrap() + 40; 32]).unwrap();
     let wanted = keys.request().unwrap();
     let made = certify(parent, path, ReplicaId([9; 8]), &wanted, NOW_S).unwrap();
     keys.accept(parent.root.clone(), made, Vec::new()).unwrap()
@@ -135,9 +138,8 @@ fn extra_depth_is_refused() {
     let below = Signer::load(&rogue, &key.serialize_pem()).unwrap();
     let leaf_key = new_key().unwrap();
     let names = vec![dns(&[id(1), id(2), id(4), id(5)])];
-    let made = below
-        .leaf_with(names, &public_key(&leaf_key), Some(SealKey([1; 32])), NOW_S, 400)
-        .unwrap();
+    let made =
+        below.leaf_with(names, &public_key(&leaf_key), Some(SealKey([1; 32])), NOW_S, 400).unwrap();
     let mut chain = vec![made, rogue];
     chain.extend(authority.chain.iter().cloned());
     assert!(matches!(case.root.check(&chain), Err(ChainError::ExtraDepth(_))));
@@ -149,8 +151,7 @@ fn a_leaf_without_a_seal_key_is_refused() {
     let authority = case.township.authority.as_ref().unwrap();
     let key = new_key().unwrap();
     let names = vec![dns(&[id(1), id(2), id(4), id(5)])];
-    let made =
-        signer(authority).leaf_with(names, &public_key(&key), None, NOW_S, 400).unwrap();
+    let made = signer(authority).leaf_with(names, &public_key(&key), None, NOW_S, 400).unwrap();
     let chain: Vec<Vec<u8>> =
         std::iter::once(made).chain(authority.chain.iter().cloned()).collect();
     assert_eq!(case.root.check(&chain), Err(ChainError::NoSealKey));
@@ -175,7 +176,10 @@ fn used_expired_and_unknown_codes_are_refused_and_audited() {
     let late = START.plus(3_600_001);
     assert_eq!(refused(city.admit(&code.secret_text(), &wanted, late)), "this code has expired");
     city.admit(&code.secret_text(), &wanted, START).unwrap();
-    assert_eq!(refused(city.admit(&code.secret_text(), &wanted, START)), "this code was used before");
+    assert_eq!(
+        refused(city.admit(&code.secret_text(), &wanted, START)),
+        "this code was used before"
+    );
     assert_eq!(refused(city.admit("00", &wanted, START)), "there is no such code");
     let above = city.invite(id(99), vec!["x".into()], 1, START);
     assert_eq!(refused(above), "the place is not below this office");

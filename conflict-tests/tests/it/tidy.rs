@@ -65,7 +65,14 @@ fn functions_stay_within_seventy_lines() {
         for (at, line) in lines.iter().enumerate() {
             let trimmed = line.trim_start();
             let indent = line.len() - trimmed.len();
-            let starts = ["fn ", "pub fn ", "pub(crate) fn ", "pub(super) fn ", "async fn ", "pub async fn "];
+            let starts = [
+                "fn ",
+                "pub fn ",
+                "pub(crate) fn ",
+                "pub(super) fn ",
+                "async fn ",
+                "pub async fn ",
+            ];
             if !starts.iter().any(|start| trimmed.starts_with(start)) {
                 continue;
             }
@@ -116,8 +123,7 @@ fn every_test_file_is_listed_and_every_template_has_its_page() {
     }
     let mut pages = Vec::new();
     files(&root().join("node/src/web"), "rs", &mut pages);
-    let pages: String =
-        pages.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let pages: String = pages.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     for entry in std::fs::read_dir(root().join("node/templates")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let used = pages.contains(&format!("path = \"{name}\"")) || name == "base.html";

@@ -115,8 +115,9 @@ impl Checker<'_> {
     fn field(&mut self, ledger: &Ledger, field: &Field) {
         let key = format!("ledger.{}.field.{}", ledger.id, field.id);
         let reserved = ["void", "if", "in", "for", "let", "as", "true", "false", "null", "p"];
-        let well_formed = field.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-            && field.id.starts_with(|c: char| c.is_ascii_lowercase());
+        let well_formed =
+            field.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+                && field.id.starts_with(|c: char| c.is_ascii_lowercase());
         if !well_formed || reserved.contains(&field.id.as_str()) {
             self.fail(&key, "ids are snake_case, start with a letter and are no CEL word");
         }
@@ -148,8 +149,11 @@ impl Checker<'_> {
             _ => true,
         };
         if !fits {
-            self.fail(&key, "this kind cannot merge so: money, identity, status and dates are never \
-                silently overwritten, sets and logs have merge rules of their own");
+            self.fail(
+                &key,
+                "this kind cannot merge so: money, identity, status and dates are never \
+                silently overwritten, sets and logs have merge rules of their own",
+            );
         }
         if field.merge == Merge::Own && field.write.len() != 1 {
             self.fail(&key, "`own` has exactly one writing level");
@@ -167,13 +171,20 @@ impl Checker<'_> {
         }
         let everywhere = Level::ALL.iter().all(|level| field.sealed.contains(level));
         let reads = |expression: &super::Expression| expression.reads(&field.id);
-        let used = ledger.rules.iter().any(|rule| {
-            reads(&rule.assert) || rule.applies.as_ref().is_some_and(reads)
-        }) || ledger.indicators.iter().any(|one| {
-            reads(&one.filter) || one.measure == Measure::Sum(field.id.clone())
-        }) || ledger.title.contains(&field.id);
+        let used = ledger
+            .rules
+            .iter()
+            .any(|rule| reads(&rule.assert) || rule.applies.as_ref().is_some_and(reads))
+            || ledger
+                .indicators
+                .iter()
+                .any(|one| reads(&one.filter) || one.measure == Measure::Sum(field.id.clone()))
+            || ledger.title.contains(&field.id);
         if used && !everywhere {
-            self.fail(key, "sealed, but a rule, indicator or title uses it at levels without the key");
+            self.fail(
+                key,
+                "sealed, but a rule, indicator or title uses it at levels without the key",
+            );
         }
     }
 
@@ -327,12 +338,12 @@ pub fn compare(old: &Catalogue, new: &Catalogue) -> Vec<String> {
         for field in &ledger.fields {
             match successor.field(&field.id) {
                 None => found.push(format!("field {}.{} is gone", ledger.id, field.id)),
-                Some(now) if now.write != field.write || now.merge != field.merge => found.push(
-                    format!(
+                Some(now) if now.write != field.write || now.merge != field.merge => {
+                    found.push(format!(
                         "field {}.{} changes its writers or merge rule; give it a new id",
                         ledger.id, field.id
-                    ),
-                ),
+                    ))
+                }
                 Some(_) => {}
             }
         }

@@ -165,7 +165,9 @@ fn children<'a>(node: &'a IdedExpr, visit: &mut dyn FnMut(&'a IdedExpr)) {
         }
         Expr::List(list) => list.elements.iter().for_each(visit),
         Expr::Map(map) => map.entries.iter().for_each(|entry| entry_children(&entry.expr, visit)),
-        Expr::Struct(one) => one.entries.iter().for_each(|entry| entry_children(&entry.expr, visit)),
+        Expr::Struct(one) => {
+            one.entries.iter().for_each(|entry| entry_children(&entry.expr, visit))
+        }
         Expr::Comprehension(c) => {
             [&c.iter_range, &c.accu_init, &c.loop_cond, &c.loop_step, &c.result]
                 .into_iter()
@@ -299,7 +301,9 @@ fn call_type(name: &str, arguments: &[Type]) -> Result<Type, String> {
         _ => Err(format!("`{name}` takes two values")),
     };
     match name {
-        operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT
+        operators::LOGICAL_AND
+        | operators::LOGICAL_OR
+        | operators::LOGICAL_NOT
         | operators::NOT_STRICTLY_FALSE => {
             arguments.iter().try_for_each(|one| want(name, one, &Type::Bool))?;
             Ok(Type::Bool)
@@ -311,7 +315,9 @@ fn call_type(name: &str, arguments: &[Type]) -> Result<Type, String> {
             }
             Ok(Type::Bool)
         }
-        operators::LESS | operators::LESS_EQUALS | operators::GREATER
+        operators::LESS
+        | operators::LESS_EQUALS
+        | operators::GREATER
         | operators::GREATER_EQUALS => {
             let (one, two) = pair()?;
             let ordered = |of: &Type| matches!(of, Type::Any | Type::Int | Type::Text);
@@ -329,7 +335,10 @@ fn call_type(name: &str, arguments: &[Type]) -> Result<Type, String> {
             want(name, two, &Type::Int)?;
             Ok(Type::Int)
         }
-        operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO
+        operators::SUBSTRACT
+        | operators::MULTIPLY
+        | operators::DIVIDE
+        | operators::MODULO
         | operators::NEGATE => {
             arguments.iter().try_for_each(|one| want(name, one, &Type::Int))?;
             Ok(Type::Int)

@@ -601,14 +601,12 @@ impl Builder<'_> {
             Some(source) => Some(self.expression(&format!("{key}.applies"), source)?),
             None => None,
         };
-        let dated =
-            assert.reads_today() || applies.as_ref().is_some_and(Expression::reads_today);
+        let dated = assert.reads_today() || applies.as_ref().is_some_and(Expression::reads_today);
         let uses = raw
             .uses
             .into_iter()
             .map(|(name, uses)| {
-                let uses =
-                    Uses { ledger: uses.ledger, by: uses.by, eq: uses.eq, path: uses.path };
+                let uses = Uses { ledger: uses.ledger, by: uses.by, eq: uses.eq, path: uses.path };
                 (name, uses)
             })
             .collect();

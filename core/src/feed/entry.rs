@@ -140,7 +140,8 @@ impl Entry {
             role: reader.text(limits::NAME_BYTES_MAX)?.to_owned(),
         };
         let code = reader.byte()?;
-        let action = *Action::ALL.get(usize::from(code)).ok_or(CodecError::Tag(code.into()))?;
+        let action =
+            *Action::ALL.get(usize::from(code)).ok_or_else(|| CodecError::Tag(code.into()))?;
         let lamport = reader.uint()?;
         let policy_seen = reader.uint()?;
         let import = match reader.byte()? {

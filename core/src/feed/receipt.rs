@@ -104,7 +104,7 @@ impl SealedReceipt {
         let mut held = Frontier::default();
         for _ in 0..reader.len(limits::FRONTIERS_PER_MESSAGE)? {
             let lane = reader.byte()?;
-            let lane = Lane::from_code(lane).ok_or(CodecError::Tag(lane.into()))?;
+            let lane = Lane::from_code(lane).ok_or_else(|| CodecError::Tag(lane.into()))?;
             let author = author(&mut reader)?;
             let head = Head { count: reader.uint()?, hash: Hash(reader.array()?) };
             held.heads.insert((lane, author), head);

@@ -154,7 +154,7 @@ impl Segment {
         let lane = reader.byte()?;
         let lane = Lane::from_code(lane)
             .filter(|lane| lane.belongs_to(kind))
-            .ok_or(CodecError::Tag(lane.into()))?;
+            .ok_or_else(|| CodecError::Tag(lane.into()))?;
         let author = read_author(&mut reader)?;
         let number = reader.uint()?;
         let first_entry = reader.uint()?;
@@ -223,11 +223,7 @@ pub(crate) mod tests {
         let key = SigningKey::from_bytes(&[7; 32]);
         let author =
             AuthorId { key: SealKey(key.verifying_key().to_bytes()), epoch: Epoch([3; 16]) };
-        let feed = FeedId {
-            slice: SliceId::ledger(PlaceId([9; 8])),
-            lane: Lane::Ordinary,
-            author,
-        };
+        let feed = FeedId { slice: SliceId::ledger(PlaceId([9; 8])), lane: Lane::Ordinary, author };
         let entry = Entry {
             time: UtcMillis(1_523_232_000_000),
             person: Person { name: "王文书".into(), role: "village_clerk".into() },
@@ -239,7 +235,8 @@ pub(crate) mod tests {
         };
         let sees = vec![(SliceId::directive(PlaceId([8; 8])), author, 2)];
         let previous = Hash::default();
-        let segment = Segment { feed, number: 0, first_entry: 0, previous, sees, entries: vec![entry] };
+        let segment =
+            Segment { feed, number: 0, first_entry: 0, previous, sees, entries: vec![entry] };
         (segment, key)
     }
 

@@ -115,8 +115,8 @@ impl<'a> Bytes<'a> {
             }
             value |= i64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                let overlong = (byte == 0 && previous & 0x40 == 0)
-                    || (byte == 0x7f && previous & 0x40 != 0);
+                let overlong =
+                    (byte == 0 && previous & 0x40 == 0) || (byte == 0x7f && previous & 0x40 != 0);
                 if shift > 0 && overlong {
                     return None;
                 }
@@ -336,8 +336,8 @@ fn value_of(scalar: &ScalarValue) -> Result<Value, PrescanError> {
 #[cfg(test)]
 mod tests {
     use automerge::legacy::{self, SortedVec};
-    use automerge::{ActorId, AutoCommit, ExpandedChange, ObjType, ROOT};
     use automerge::transaction::{CommitOptions, Transactable as _};
+    use automerge::{ActorId, AutoCommit, ExpandedChange, ObjType, ROOT};
     use proptest::prelude::*;
 
     use super::*;

@@ -65,10 +65,8 @@ pub fn compose(
             None => OpType::Delete,
             Some(value) => OpType::Put(scalar(value)),
         };
-        let pred: SortedVec<RawOpId> = tips
-            .iter()
-            .map(|op| RawOpId(op.counter, ActorId::from(&op.actor.0[..])))
-            .collect();
+        let pred: SortedVec<RawOpId> =
+            tips.iter().map(|op| RawOpId(op.counter, ActorId::from(&op.actor.0[..]))).collect();
         operations.push(RawOp {
             action,
             obj: ObjectId::Root,

@@ -211,9 +211,8 @@ fn visible<'a>(log: &RecordLog, ops: &[KeyOp<'a>], resolve: Level) -> Visible<'a
         }
         if op.counted {
             let decides = reached.len() < 2 || level(op) >= resolve;
-            let (gone, kept): (BTreeSet<usize>, BTreeSet<usize>) = reached
-                .into_iter()
-                .partition(|at| decides || level(&ops[*at]) == level(op));
+            let (gone, kept): (BTreeSet<usize>, BTreeSet<usize>) =
+                reached.into_iter().partition(|at| decides || level(&ops[*at]) == level(op));
             removed.extend(gone);
             passes.push(kept);
         } else {

@@ -330,7 +330,7 @@ fn read_change(reader: &mut Reader<'_>) -> Result<LoggedChange, CodecError> {
     }
     let author = AuthorId { key: SealKey(reader.array()?), epoch: Epoch(reader.array()?) };
     let level = reader.byte()?;
-    let level = *Level::ALL.get(usize::from(level)).ok_or(CodecError::Tag(level.into()))?;
+    let level = *Level::ALL.get(usize::from(level)).ok_or_else(|| CodecError::Tag(level.into()))?;
     let origin = Origin {
         author,
         level,

@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn slips_of_typing_are_near_and_others_are_not() {
-        for (one, two) in [("12345", "12345"), ("12345", "1245"), ("12345", "12395"), ("12345", "13245")] {
+        for (one, two) in
+            [("12345", "12345"), ("12345", "1245"), ("12345", "12395"), ("12345", "13245")]
+        {
             assert!(within_one_edit(one, two) && within_one_edit(two, one), "{one} {two}");
         }
         assert!(!within_one_edit("12345", "12399"));

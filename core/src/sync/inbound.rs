@@ -234,8 +234,7 @@ impl Session {
     }
 
     pub(super) fn committed(&mut self, id: BatchId, stored: &[Stored]) {
-        let Some((_, heads)) =
-            self.inbound.committing.take_if(|(waiting, _)| *waiting == id)
+        let Some((_, heads)) = self.inbound.committing.take_if(|(waiting, _)| *waiting == id)
         else {
             return;
         };

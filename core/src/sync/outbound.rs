@@ -118,7 +118,11 @@ impl Outbound {
 
     fn next(&mut self) -> Option<(Lane, SliceId)> {
         self.turns = self.turns.wrapping_add(1);
-        if self.turns.is_multiple_of(FAIR_TURN) { self.queue.pop_last() } else { self.queue.pop_first() }
+        if self.turns.is_multiple_of(FAIR_TURN) {
+            self.queue.pop_last()
+        } else {
+            self.queue.pop_first()
+        }
     }
 }
 
@@ -156,7 +160,13 @@ impl Session {
             .map(|feed| feed.author)
             .collect();
         let bytes_max = limits::READ_BYTES_MAX;
-        self.outputs.push_back(Output::Read(ReadSegments { slice, lane, have, without, bytes_max }));
+        self.outputs.push_back(Output::Read(ReadSegments {
+            slice,
+            lane,
+            have,
+            without,
+            bytes_max,
+        }));
     }
 
     pub(super) fn segments_read(&mut self, read: SegmentsRead) {
@@ -172,7 +182,9 @@ impl Session {
                 continue;
             }
             let key = feed.author.key;
-            if !outgoing.chain.is_empty() && self.outbound.chains.insert(key) && !self.peer_knows(key)
+            if !outgoing.chain.is_empty()
+                && self.outbound.chains.insert(key)
+                && !self.peer_knows(key)
             {
                 self.send(Message::Chain(outgoing.chain));
             }

@@ -219,7 +219,8 @@ impl Session {
             .iter()
             .filter(|(slice, _)| self.shares(**slice))
             .map(|(slice, frontier)| {
-                let heads = frontier.heads.iter().map(|((lane, author), head)| (*lane, *author, *head));
+                let heads =
+                    frontier.heads.iter().map(|((lane, author), head)| (*lane, *author, *head));
                 (*slice, heads.collect())
             })
             .collect()

@@ -8,12 +8,12 @@ use taizhang_core::rules::id_number::generated;
 use taizhang_core::time::Date;
 
 const FAMILY: [&str; 20] = [
-    "王", "李", "张", "刘", "陈", "杨", "赵", "黄", "周", "吴", "徐", "孙", "胡", "朱", "高", "林", "何",
-    "郭", "马", "罗",
+    "王", "李", "张", "刘", "陈", "杨", "赵", "黄", "周", "吴", "徐", "孙", "胡", "朱", "高", "林",
+    "何", "郭", "马", "罗",
 ];
 const GIVEN: [&str; 20] = [
-    "建国", "秀英", "桂兰", "志强", "玉梅", "国庆", "春花", "爱民", "德福", "金凤", "永胜", "淑珍", "长河",
-    "丽华", "保田", "翠莲", "铁柱", "月娥", "广林", "巧云",
+    "建国", "秀英", "桂兰", "志强", "玉梅", "国庆", "春花", "爱民", "德福", "金凤", "永胜", "淑珍",
+    "长河", "丽华", "保田", "翠莲", "铁柱", "月娥", "广林", "巧云",
 ];
 const CAUSES: [&str; 5] = ["illness", "disability", "no_skill", "no_labour", "schooling"];
 const MEASURES: [(&str, &str); 4] = [
@@ -104,7 +104,8 @@ pub fn measures_sheet(path: &Path, heads: &[String], year: i32) -> Result<usize,
     let bold = Format::new().set_bold();
     sheet.merge_range(0, 0, 0, 6, "贫困户增收措施台账", &bold)?;
     sheet.write_string(1, 0, "填报单位:村委会")?;
-    let headers = ["户主姓名", "年度", "增收措施", "具体内容", "预计年增收(元)", "开始日期", "备注栏"];
+    let headers =
+        ["户主姓名", "年度", "增收措施", "具体内容", "预计年增收(元)", "开始日期", "备注栏"];
     for (column, header) in (0..).zip(headers) {
         sheet.write_string_with_format(2, column, header, &bold)?;
     }

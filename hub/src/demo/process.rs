@@ -119,11 +119,7 @@ impl Office {
     ///
     /// What it printed.
     pub fn once(&self, arguments: &[&str]) -> Result<(), String> {
-        let output = self
-            .command()?
-            .args(arguments)
-            .output()
-            .map_err(|error| error.to_string())?;
+        let output = self.command()?.args(arguments).output().map_err(|error| error.to_string())?;
         if output.status.success() {
             return Ok(());
         }

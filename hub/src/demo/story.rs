@@ -52,12 +52,8 @@ pub fn tell(args: &DemoArgs) -> Result<Vec<String>, String> {
     }
     let folder = tempfile::Builder::new().prefix("taizhang-demo-").tempdir();
     let folder = folder.map_err(|error| error.to_string())?;
-    let mut story = Story {
-        offices: Vec::new(),
-        start: Instant::now(),
-        rows: Vec::new(),
-        failed: Vec::new(),
-    };
+    let mut story =
+        Story { offices: Vec::new(), start: Instant::now(), rows: Vec::new(), failed: Vec::new() };
     story.enrol(args, folder.path())?;
     let household = story.working_day(args, folder.path())?;
     let before = story.figures("汇总(断网前) · city's roll-up before the outage")?;
@@ -143,8 +139,7 @@ impl Story {
         let link = link.map_err(|error| error.to_string())?;
         let under = Request::Places { under: Some(office.code.clone()) };
         host.wait_for(PATIENCE, "the tree below it", |host| {
-            !office.is_hub
-                || host.ask(&under).is_ok_and(|found| found["total"].as_u64() > Some(0))
+            !office.is_hub || host.ask(&under).is_ok_and(|found| found["total"].as_u64() > Some(0))
         })?;
         let code = host.ask(&Request::Invite {
             place: office.code.clone(),
@@ -279,7 +274,12 @@ impl Story {
         self.offices[FIRST_VILLAGE].start()?;
         let shown = self.offices[FIRST_VILLAGE].ask(&Request::Show { id: ticket });
         let survived = shown.is_ok();
-        self.check("断网中的登记经断电仍在 saved edit survives SIGKILL", &village_name, "ticket", survived);
+        self.check(
+            "断网中的登记经断电仍在 saved edit survives SIGKILL",
+            &village_name,
+            "ticket",
+            survived,
+        );
         let reach = self.applied(CITY_DOC, &self.offices[FIRST_VILLAGE].code.clone())?;
         self.check("断网村未显示已执行 not shown as applied", "商丘市", CITY_DOC, !reach);
         let away = self.offices[CITY].ask(&Request::Show { id: ticket }).is_err();
@@ -389,14 +389,17 @@ impl Story {
         }
         for at in [FIRST_VILLAGE, TOWN_AT, CITY] {
             let both = self.offices[at]
-                .wait_for(PATIENCE, "the conflict", |office| conflict_values(office, household) == 2)
+                .wait_for(PATIENCE, "the conflict", |office| {
+                    conflict_values(office, household) == 2
+                })
                 .is_ok();
             let detail = "household_kind: low_income | five_guarantee";
             self.check("冲突两值都在 both values in conflict", &names[at], detail, both);
         }
         let village = &self.offices[FIRST_VILLAGE];
         let households = args.households as u64;
-        let raised = village.wait_for(PATIENCE, "findings", |office| failed(office, "R-INC-01") == households);
+        let raised = village
+            .wait_for(PATIENCE, "findings", |office| failed(office, "R-INC-01") == households);
         let value = in_force(village);
         self.check(
             "政策已执行 policy in force at the village",
@@ -431,10 +434,10 @@ impl Story {
             overdue.is_ok(),
         );
         self.hashes_agree(&names)?;
-        for at in 0..self.offices.len() {
+        for (at, name) in names.iter().enumerate() {
             let sound = self.offices[at].ask(&Request::Check);
             let detail = sound.as_ref().err().cloned().unwrap_or_else(|| "check".into());
-            self.check("校验 seals, chains, roll-ups", &names[at], &detail, sound.is_ok());
+            self.check("校验 seals, chains, roll-ups", name, &detail, sound.is_ok());
         }
         Ok(())
     }

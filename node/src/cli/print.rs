@@ -75,9 +75,10 @@ pub fn table(rows: &[Value]) {
         .map(|at| lines.iter().map(|line| width(&line[at])).max().unwrap_or(0))
         .collect();
     for line in lines {
-        let padded = line.iter().zip(&widths).map(|(text, wide)| {
-            format!("{text}{}", " ".repeat(wide.saturating_sub(width(text))))
-        });
+        let padded = line
+            .iter()
+            .zip(&widths)
+            .map(|(text, wide)| format!("{text}{}", " ".repeat(wide.saturating_sub(width(text)))));
         println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
     }
 }

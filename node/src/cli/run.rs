@@ -34,14 +34,14 @@ pub fn run(args: &RunArgs, options: &Options) -> ExitCode {
         return ExitCode::from(2);
     }
     telemetry();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        };
     let code = match runtime.block_on(serve(args, options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -57,12 +57,7 @@ fn telemetry() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("TAIZHANG_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
     // A second subscriber in one process is a test's business.
-    drop(
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .try_init(),
-    );
+    drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init());
 }
 
 async fn serve(args: &RunArgs, options: &Options) -> Result<(), String> {
@@ -98,12 +93,13 @@ async fn serve(args: &RunArgs, options: &Options) -> Result<(), String> {
     let site = web::router(replica.clone());
     let stop = replica.clone();
     tasks.spawn(async move {
-        let served = axum::serve(pages, site).with_graceful_shutdown(async move { stop.closed().await });
+        let served =
+            axum::serve(pages, site).with_graceful_shutdown(async move { stop.closed().await });
         served.await.map_err(|error| error.to_string())
     });
     tokio::spawn(keep_dialling(dialling(&replica, args)));
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .map_err(text)?;
+    let mut terminate =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(text)?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

@@ -126,7 +126,9 @@ impl Link {
     /// Asks the engine; the answer comes back as an input after its commit.
     fn ask(
         &self,
-        question: impl FnOnce(&mut crate::engine::Engine) -> Result<Input, CommandError> + Send + 'static,
+        question: impl FnOnce(&mut crate::engine::Engine) -> Result<Input, CommandError>
+        + Send
+        + 'static,
     ) {
         let (replica, answers) = (self.replica.clone(), self.answers.clone());
         tokio::spawn(async move {

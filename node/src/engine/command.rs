@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required, Text};
+use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Ledger, LogColumn, Required, Text};
 use taizhang_core::feed::entry::{Action, Person};
 use taizhang_core::id::{ImportId, Level, RecordId, SliceId, hex};
 use taizhang_core::record::edit::{KeyWrite, creation};
@@ -90,7 +90,10 @@ impl Engine {
         let known: Vec<&str> =
             catalogue.ledgers_for_people().map(|ledger| ledger.id.as_str()).collect();
         let known = known.join(", ");
-        refuse(format!("没有台账「{id}」;现有:{known}"), format!("no ledger `{id}`; there are: {known}"))
+        refuse(
+            format!("没有台账「{id}」;现有:{known}"),
+            format!("no ledger `{id}`; there are: {known}"),
+        )
     }
 
     /// Finds a record by id, with its row as of now.
@@ -137,6 +140,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`CommandError`]; nothing is saved then.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one form")]
     pub fn create(
         &mut self,
         slice: SliceId,
@@ -187,7 +191,7 @@ impl Engine {
                 }
                 continue;
             }
-            match self.keys_for(&ledger, field, text, None, source, now) {
+            match self.keys_for(field, text, None, source) {
                 Ok(more) => keys.extend(more),
                 Err(error) => errors.push(error),
             }
@@ -219,7 +223,7 @@ impl Engine {
         let mut errors = Vec::new();
         for (name, text) in inputs {
             let Some(field) = found.ledger.field(name) else { continue };
-            match self.keys_for(&found.ledger, field, text, Some(&found.row), source, now) {
+            match self.keys_for(field, text, Some(&found.row), source) {
                 Ok(more) => {
                     let clears = matches!(more.as_slice(), [(_, None)]);
                     if clears && field.required == Required::Always {
@@ -257,12 +261,10 @@ impl Engine {
     /// The root keys that a field's text means; those equal to what is shown are left out.
     fn keys_for(
         &mut self,
-        ledger: &Ledger,
         field: &Field,
         text: &str,
         row: Option<&Row>,
         source: Source,
-        now: UtcMillis,
     ) -> Result<Vec<KeyWrite>, FieldError> {
         if !field.write.contains(&self.level()) {
             let levels: Vec<&str> = field.write.iter().map(|level| level.name()).collect();
@@ -285,37 +287,7 @@ impl Engine {
                     .map(|one| (key(one), None));
                 Ok(added.chain(removed).collect())
             }
-            FieldKind::Log(columns) => {
-                let inputs: Inputs = serde_json::from_str(text).map_err(|_| FieldError {
-                    field: field.id.clone(),
-                    reason: Text {
-                        zh: format!("「{}」的一行应为各列的JSON", field.label.zh),
-                        en: format!("{}: a line is a JSON object of its columns", field.label.en),
-                    },
-                })?;
-                let mut line = BTreeMap::new();
-                for column in columns {
-                    let as_field = Field {
-                        id: field.id.clone(),
-                        label: column.label.clone(),
-                        kind: column.kind.clone(),
-                        ..field.clone()
-                    };
-                    let text = inputs.get(&column.id).map_or("", String::as_str);
-                    match parse(&as_field, text, source, &catalogue)? {
-                        Some(value) => {
-                            line.insert(column.id.clone(), value);
-                        }
-                        None if column.required => return Err(missing(&as_field)),
-                        None => {}
-                    }
-                }
-                if line.is_empty() {
-                    return Ok(Vec::new());
-                }
-                let text = serde_json::to_string(&line).unwrap_or_default();
-                Ok(vec![(self.line_key(&field.id, &text), Some(text.into()))])
-            }
+            FieldKind::Log(columns) => self.line_keys(field, columns, text, source, &catalogue),
             _ => {
                 let value = parse(field, text, source, &catalogue)?;
                 if value.as_ref() == row.and_then(|row| row.fields.get(&field.id)) {
@@ -324,10 +296,43 @@ impl Engine {
                 if field.merge == taizhang_core::catalogue::Merge::Fixed && row.is_some() {
                     return Err(not_writable(field, "only when created"));
                 }
-                let _ = (ledger, now);
                 Ok(vec![(field.id.clone(), value)])
             }
         }
+    }
+
+    /// The key and text of a new line of a log field.
+    fn line_keys(
+        &mut self,
+        field: &Field,
+        columns: &[LogColumn],
+        text: &str,
+        source: Source,
+        catalogue: &Catalogue,
+    ) -> Result<Vec<KeyWrite>, FieldError> {
+        let inputs: Inputs = serde_json::from_str(text).map_err(|_| FieldError {
+            field: field.id.clone(),
+            reason: Text {
+                zh: format!("「{}」的一行应为各列的JSON", field.label.zh),
+                en: format!("{}: a line is a JSON object of its columns", field.label.en),
+            },
+        })?;
+        let mut line = BTreeMap::new();
+        for column in columns {
+            let as_field =
+                Field { label: column.label.clone(), kind: column.kind.clone(), ..field.clone() };
+            let text = inputs.get(&column.id).map_or("", String::as_str);
+            match parse(&as_field, text, source, catalogue)? {
+                Some(value) => drop(line.insert(column.id.clone(), value)),
+                None if column.required => return Err(missing(&as_field)),
+                None => {}
+            }
+        }
+        if line.is_empty() {
+            return Ok(Vec::new());
+        }
+        let text = serde_json::to_string(&line).unwrap_or_default();
+        Ok(vec![(self.line_key(&field.id, &text), Some(text.into()))])
     }
 
     /// The key of a new line: the hash of its text and 16 random bytes.
@@ -372,7 +377,10 @@ impl Engine {
         let Some(step) = steps.iter().find(|step| step.by.contains(&level)) else {
             let levels: Vec<&str> = first.by.iter().map(|level| level.name()).collect();
             let levels = levels.join(", ");
-            return refuse(format!("该步骤由{levels}级办理"), format!("this step is taken by: {levels}"));
+            return refuse(
+                format!("该步骤由{levels}级办理"),
+                format!("this step is taken by: {levels}"),
+            );
         };
         if step.reason && reason.trim().is_empty() {
             return refuse("请填写原因", "give a reason");
@@ -409,7 +417,8 @@ impl Engine {
             .fields
             .iter()
             .filter(|field| {
-                let at_state = matches!(&field.required, Required::At(at) if at.iter().any(|one| one == to));
+                let at_state =
+                    matches!(&field.required, Required::At(at) if at.iter().any(|one| one == to));
                 (at_state || requires.contains(&field.id)) && empty(&field.id)
             })
             .map(missing)
@@ -417,7 +426,12 @@ impl Engine {
     }
 
     /// A rule that blocks a step is evaluated on the row as it would be after it.
-    fn check_blocks(&mut self, found: &Found, to: &str, now: UtcMillis) -> Result<(), CommandError> {
+    fn check_blocks(
+        &mut self,
+        found: &Found,
+        to: &str,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
         let mut after = found.row.clone();
         if let Some(state) = &mut after.state {
             state.state = to.to_owned();

@@ -290,8 +290,7 @@ impl Engine {
             .indicators
             .iter()
             .map(|one| {
-                let value =
-                    self.evaluator.measure(one, ledger, &row, record, &findings, as_of);
+                let value = self.evaluator.measure(one, ledger, &row, record, &findings, as_of);
                 (one.id.clone(), value)
             })
             .filter(|(_, value)| *value != 0)
@@ -304,7 +303,11 @@ impl Engine {
     /// The places whose roll-ups a record of `slice` counts in: its own and those above, as far as
     /// they are this replica's to show.
     fn above(&self, slice: SliceId) -> Vec<PlaceId> {
-        if slice.kind == SliceKind::Directive { Vec::new() } else { self.directives.tree.path(slice.place) }
+        if slice.kind == SliceKind::Directive {
+            Vec::new()
+        } else {
+            self.directives.tree.path(slice.place)
+        }
     }
 
     /// The day for which dated findings hold.

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use taizhang_core::catalogue::parse::{Part, head, parse};
-use taizhang_core::directives::{
-    CATALOGUE, POLICY, ROSTER, SYSTEM_CATALOGUE, TREE, chain_to_text,
-};
+use taizhang_core::directives::{CATALOGUE, POLICY, ROSTER, SYSTEM_CATALOGUE, TREE, chain_to_text};
 use taizhang_core::feed::entry::{Action, Person};
 use taizhang_core::id::{Lane, PlaceId, RecordId, SliceId, hex};
 use taizhang_core::place::Place;
@@ -180,7 +178,10 @@ impl Engine {
     ) -> Result<RecordId, CommandError> {
         let level = self.identity.checked.name.level();
         if policy.doc_no.trim().is_empty() || policy.values.is_empty() {
-            return refuse("请填写文号和至少一个参数", "give a document number and at least one parameter");
+            return refuse(
+                "请填写文号和至少一个参数",
+                "give a document number and at least one parameter",
+            );
         }
         if Date::parse(&policy.effective_from).is_none() {
             return refuse("生效日期应如2018-05-20", "the effective date is written 2018-05-20");
@@ -189,7 +190,9 @@ impl Engine {
             let Some(param) = self.directives.catalogue.params.get(id) else {
                 return refuse(format!("没有参数{id}"), format!("no parameter {id}"));
             };
-            if let Err(reason) = check_publisher(param, level).and_then(|()| check_value(param, value)) {
+            if let Err(reason) =
+                check_publisher(param, level).and_then(|()| check_value(param, value))
+            {
                 return refuse(format!("参数「{}」:{reason}", param.label.zh), reason);
             }
         }

@@ -71,7 +71,8 @@ impl Engine {
         for stored in &segments {
             let Ok(segment) = Segment::header(&stored.sealed.plain) else { continue };
             slices.insert(segment.feed.slice);
-            changed |= self.project_segment(stored.feed_id, stored.arrival, &stored.sealed.plain)?;
+            changed |=
+                self.project_segment(stored.feed_id, stored.arrival, &stored.sealed.plain)?;
         }
         if changed {
             self.refresh_catalogue();
@@ -113,7 +114,8 @@ impl Engine {
         match Segment::from_plain(plain) {
             Ok(segment) => {
                 for (index, entry) in segment.entries.iter().enumerate() {
-                    let at = EntryAt { feed: &feed, sees: &sees, at: Some((arrival, index)), number };
+                    let at =
+                        EntryAt { feed: &feed, sees: &sees, at: Some((arrival, index)), number };
                     changed |= self.project_entry(&at, entry)?;
                 }
             }
@@ -151,7 +153,8 @@ impl Engine {
         }
         let mut changed = false;
         for change in &entry.changes {
-            changed |= self.directive_row(at.feed.slice, change.record, (at.feed.author, at.number))?;
+            changed |=
+                self.directive_row(at.feed.slice, change.record, (at.feed.author, at.number))?;
         }
         Ok(changed)
     }

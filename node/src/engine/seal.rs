@@ -28,7 +28,12 @@ impl Engine {
     }
 
     /// Cuts the tail of one slice and lane into segments.
-    pub(crate) fn cut(&mut self, slice: SliceId, lane: Lane, now: UtcMillis) -> Result<(), StoreError> {
+    pub(crate) fn cut(
+        &mut self,
+        slice: SliceId,
+        lane: Lane,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
         let mut rest = self.store.tail(slice, lane)?;
         while !rest.is_empty() {
             let count = run_length(&rest);
@@ -85,10 +90,8 @@ impl Engine {
         if let Some(last) = run.last() {
             self.store.drop_tail(slice, lane, last.position)?;
         }
-        let head = taizhang_core::feed::frontier::Head {
-            count: segment.number + 1,
-            hash: sealed.hash(),
-        };
+        let head =
+            taizhang_core::feed::frontier::Head { count: segment.number + 1, hash: sealed.hash() };
         self.advanced.push((feed, head));
         self.receipts_due.insert(slice);
         Ok(())
@@ -156,7 +159,12 @@ impl Engine {
             }
         }
         let Some((arrival, feed_id, segment)) = last else { return Ok(()) };
-        self.store.sabotage_forget(arrival, feed_id, segment.previous, segment.entries.len() as u64)?;
+        self.store.sabotage_forget(
+            arrival,
+            feed_id,
+            segment.previous,
+            segment.entries.len() as u64,
+        )?;
         for entry in &segment.entries {
             self.store.push_tail(segment.feed.slice, segment.feed.lane, &entry.to_bytes())?;
         }

@@ -142,7 +142,10 @@ fn money(text: &str, source: Source) -> Option<i64> {
     if source == Source::Data {
         return text.parse().ok();
     }
-    let text: String = text.chars().filter(|c| !matches!(c, ',' | '\u{ff0c}' | '¥' | '\u{ffe5}' | '元' | ' ')).collect();
+    let text: String = text
+        .chars()
+        .filter(|c| !matches!(c, ',' | '\u{ff0c}' | '¥' | '\u{ffe5}' | '元' | ' '))
+        .collect();
     let (sign, digits) = text.strip_prefix('-').map_or((1, text.as_str()), |rest| (-1, rest));
     let (yuan, fen) = digits.split_once('.').unwrap_or((digits, ""));
     let plain = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
@@ -251,9 +254,13 @@ mod tests {
 
     #[test]
     fn amounts_of_people_are_yuan_and_of_data_fen() {
-        for (text, fen) in
-            [("8000", 800_000), ("8,000.01", 800_001), ("¥12.5元", 1250), ("-3.07", -307), ("0.1", 10)]
-        {
+        for (text, fen) in [
+            ("8000", 800_000),
+            ("8,000.01", 800_001),
+            ("¥12.5元", 1250),
+            ("-3.07", -307),
+            ("0.1", 10),
+        ] {
             assert_eq!(money(text, Source::People), Some(fen), "{text}");
         }
         for wrong in ["", "1.234", "abc", "1e5", ".5", "--1"] {

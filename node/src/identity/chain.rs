@@ -30,7 +30,11 @@ pub struct CheckedChain {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ChainError {
     /// Too many, too few or too large certificates.
-    #[error("a chain has 1 to {} certificates of at most {} bytes", limits::CHAIN_CERTIFICATES_MAX, limits::CERTIFICATE_BYTES_MAX)]
+    #[error(
+        "a chain has 1 to {} certificates of at most {} bytes",
+        limits::CHAIN_CERTIFICATES_MAX,
+        limits::CERTIFICATE_BYTES_MAX
+    )]
     Shape,
     /// Not X.509.
     #[error("certificate {0} cannot be read")]
@@ -89,7 +93,7 @@ pub struct RootOfTrust {
 
 fn parse(der: &[u8], at: usize) -> Result<X509Certificate<'_>, ChainError> {
     match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => Ok(certificate),
+        Ok(([], certificate)) => Ok(certificate),
         _ => Err(ChainError::Unreadable(at)),
     }
 }

@@ -6,7 +6,9 @@ use taizhang_core::feed::segment::verify_seal;
 use taizhang_core::id::{Hash, PlaceId, ReplicaId, SealKey};
 
 use super::chain::RootOfTrust;
-use super::issue::{CA_DAYS, IssueError, LEAF_DAYS, Signer, new_key, public_key, request, request_key, root};
+use super::issue::{
+    CA_DAYS, IssueError, LEAF_DAYS, Signer, new_key, public_key, request, request_key, root,
+};
 use super::keys::{Authority, Identity, KeysError};
 use super::names::ReplicaName;
 

@@ -44,7 +44,9 @@ pub enum IssueError {
 
 fn base(common_name: &str, from_s: i64, days: i64) -> Result<CertificateParams, IssueError> {
     let time = |seconds: i64| {
-        ASN1Time::from_timestamp(seconds).map(|time| time.to_datetime()).map_err(|_| IssueError::Time)
+        ASN1Time::from_timestamp(seconds)
+            .map(|time| time.to_datetime())
+            .map_err(|_| IssueError::Time)
     };
     let mut params = CertificateParams::default();
     let mut name = DistinguishedName::new();
@@ -107,7 +109,8 @@ impl Signer {
         let mut random = [0; 4];
         getrandom::fill(&mut random).map_err(|_| IssueError::Randomness)?;
         let place = path.last().copied().unwrap_or_default();
-        let mut params = base(&format!("CA {place} {:08x}", u32::from_le_bytes(random)), now_s, CA_DAYS)?;
+        let mut params =
+            base(&format!("CA {place} {:08x}", u32::from_le_bytes(random)), now_s, CA_DAYS)?;
         let below = u8::try_from(3_usize.saturating_sub(path.len())).unwrap_or(0);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -25,7 +25,9 @@ pub enum KeysError {
         source: std::io::Error,
     },
     /// A file holds something else.
-    #[error("{path} is damaged or not of this program; restore the folder `identity` from a backup")]
+    #[error(
+        "{path} is damaged or not of this program; restore the folder `identity` from a backup"
+    )]
     Damaged {
         /// Which.
         path: PathBuf,
@@ -148,8 +150,7 @@ impl Identity {
         let folder = Self::folder(data);
         let path = folder.join(FILE);
         let damaged = || KeysError::Damaged { path: path.clone() };
-        let file: IdentityFile =
-            serde_json::from_str(&read_text(&path)?).map_err(|_| damaged())?;
+        let file: IdentityFile = serde_json::from_str(&read_text(&path)?).map_err(|_| damaged())?;
         let root = RootOfTrust::new(unhex(&file.root).ok_or_else(damaged)?);
         let chain = chain_from_text(&file.chain).ok_or_else(damaged)?;
         let checked = root.check(&chain)?;

@@ -72,7 +72,9 @@ impl ReplicaName {
             return Err(NameError::Depth { name: dns.to_owned(), labels: labels.len() });
         }
         let bad = |label: &str| NameError::Label(label.to_owned());
-        if let Some(upper) = labels.iter().find(|label| label.bytes().any(|b| b.is_ascii_uppercase())) {
+        if let Some(upper) =
+            labels.iter().find(|label| label.bytes().any(|b| b.is_ascii_uppercase()))
+        {
             return Err(bad(upper));
         }
         let replica = labels[0].parse().map_err(|_| bad(labels[0]))?;

@@ -168,9 +168,9 @@ impl Replica {
         let lines = self.readers().with(|reader| reader.audit(200))?;
         let rows: Vec<Value> = lines
             .into_iter()
-            .map(|(time, kind, text)| {
-                json!({"time": time.local_text(), "kind": kind, "text": text})
-            })
+            .map(
+                |(time, kind, text)| json!({"time": time.local_text(), "kind": kind, "text": text}),
+            )
             .collect();
         Ok(json!({"rows": rows}))
     }
@@ -251,7 +251,8 @@ impl Replica {
     }
 
     fn show(&self, id: RecordId) -> Result<Value, OpsError> {
-        let detail = self.readers().with(|reader| reader.detail(id))?.ok_or(OpsError::Record(id))?;
+        let detail =
+            self.readers().with(|reader| reader.detail(id))?.ok_or(OpsError::Record(id))?;
         let receipts = self.record_receipts(detail.slice, &detail.log)?;
         let findings = detail.findings.iter().map(|(rule, severity, outcome, reason)| {
             json!({"rule": rule, "severity": severity, "outcome": outcome, "reason": reason})
@@ -267,7 +268,8 @@ impl Replica {
     }
 
     fn history(&self, id: RecordId) -> Result<Value, OpsError> {
-        let detail = self.readers().with(|reader| reader.detail(id))?.ok_or(OpsError::Record(id))?;
+        let detail =
+            self.readers().with(|reader| reader.detail(id))?.ok_or(OpsError::Record(id))?;
         let directives = self.directives();
         let rows = detail.log.changes.iter().map(|change| {
             let origin = &change.origin;
@@ -294,9 +296,8 @@ impl Replica {
         log: &RecordLog,
     ) -> Result<Vec<(Level, Option<UtcMillis>)>, OpsError> {
         let directives = self.directives();
-        let (positions, receipts) = self
-            .readers()
-            .with(|reader| Ok((reader.positions(log)?, reader.receipts(slice)?)))?;
+        let (positions, receipts) =
+            self.readers().with(|reader| Ok((reader.positions(log)?, reader.receipts(slice)?)))?;
         let path = directives.tree.path(slice.place);
         let mut found = Vec::new();
         for place in path.iter().rev() {

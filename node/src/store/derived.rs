@@ -244,8 +244,9 @@ impl Store {
         links: &[(String, String)],
     ) -> Result<(), StoreError> {
         self.derived.prepare_cached("DELETE FROM link WHERE record = ?1")?.execute([record.0])?;
-        let mut insert =
-            self.derived.prepare_cached("INSERT OR IGNORE INTO link VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut insert = self
+            .derived
+            .prepare_cached("INSERT OR IGNORE INTO link VALUES (?1, ?2, ?3, ?4, ?5)")?;
         for (field, value) in links {
             insert.execute(params![place.0, ledger, field, value, record.0])?;
         }
@@ -281,14 +282,18 @@ impl Store {
     }
 
     /// Rows of a ledger in a slice that are not void.
-    pub fn rows_of(&self, slice: SliceId, ledger: &str) -> Result<Vec<(RecordId, Row)>, StoreError> {
+    pub fn rows_of(
+        &self,
+        slice: SliceId,
+        ledger: &str,
+    ) -> Result<Vec<(RecordId, Row)>, StoreError> {
         let mut query = self.derived.prepare_cached(
             "SELECT record, row FROM record WHERE ledger = ?3 AND place = ?2 AND is_ledger = ?1 \
              AND is_void = 0 ORDER BY record",
         )?;
         let key = params![is_ledger(slice), slice.place.0, ledger];
-        let found = query
-            .query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
+        let found =
+            query.query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
         let mut list = Vec::new();
         for one in found {
             let (record, text) = one?;
@@ -312,8 +317,8 @@ impl Store {
              AND is_void = 0 AND rowid IN (SELECT rowid FROM search WHERE search MATCH ?4)",
         )?;
         let key = params![is_ledger(slice), slice.place.0, ledger, phrase];
-        let found = query
-            .query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
+        let found =
+            query.query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
         let mut list = Vec::new();
         for one in found {
             let (record, text) = one?;
@@ -361,12 +366,13 @@ impl Store {
         values: &BTreeMap<String, i64>,
         above: &[PlaceId],
     ) -> Result<(), StoreError> {
-        let mut query = self
-            .derived
-            .prepare_cached("SELECT indicator, value FROM contribution WHERE record = ?1 AND place = ?2")?;
+        let mut query = self.derived.prepare_cached(
+            "SELECT indicator, value FROM contribution WHERE record = ?1 AND place = ?2",
+        )?;
         let key = params![record.0, slice.place.0];
-        let old: BTreeMap<String, i64> =
-            query.query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+        let old: BTreeMap<String, i64> = query
+            .query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
         if old == *values {
             return Ok(());
         }

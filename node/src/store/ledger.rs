@@ -179,8 +179,7 @@ impl Store {
             "SELECT feed_id, author_key, epoch, count FROM feed \
              WHERE is_ledger = ?1 AND place = ?2 AND lane = ?3",
         )?;
-        let key =
-            params![is_ledger(wanted.slice), wanted.slice.place.0, wanted.lane.code()];
+        let key = params![is_ledger(wanted.slice), wanted.slice.place.0, wanted.lane.code()];
         let mut feeds: BTreeMap<i64, (AuthorId, u64)> = BTreeMap::new();
         let mut found = query.query(key)?;
         let mut first = None;
@@ -246,13 +245,7 @@ impl Store {
             let feed = FeedId { slice: wanted.slice, lane: wanted.lane, author: *author };
             let chain = self.chain(author.key)?.unwrap_or_default();
             let sealed = Sealed { plain, seal: rows::array(row, 4)? };
-            read.segments.push(Outgoing {
-                feed,
-                number,
-                hash: rows::hash(row, 2)?,
-                sealed,
-                chain,
-            });
+            read.segments.push(Outgoing { feed, number, hash: rows::hash(row, 2)?, sealed, chain });
         }
         Ok(())
     }
@@ -260,7 +253,9 @@ impl Store {
     /// Adds an own entry to the tail.
     pub fn push_tail(&self, slice: SliceId, lane: Lane, entry: &[u8]) -> Result<i64, StoreError> {
         self.ledger
-            .prepare_cached("INSERT INTO tail (is_ledger, place, lane, entry) VALUES (?1, ?2, ?3, ?4)")?
+            .prepare_cached(
+                "INSERT INTO tail (is_ledger, place, lane, entry) VALUES (?1, ?2, ?3, ?4)",
+            )?
             .execute(params![is_ledger(slice), slice.place.0, lane.code(), entry])?;
         Ok(self.ledger.last_insert_rowid())
     }

@@ -140,8 +140,7 @@ impl Store {
             "SELECT number FROM receipt WHERE issuer = ?1 AND is_ledger = ?2 AND place = ?3 \
              AND epoch = ?4",
         )?;
-        let key =
-            params![issuer.key.0, is_ledger(slice), slice.place.0, issuer.epoch.0];
+        let key = params![issuer.key.0, is_ledger(slice), slice.place.0, issuer.epoch.0];
         Ok(query.query_row(key, |row| rows::count(row, 0)).optional()?.unwrap_or(0))
     }
 
@@ -227,8 +226,7 @@ impl Store {
             "SELECT min(since_ms) FROM reach WHERE issuer = ?1 AND place = ?2 AND author_key = ?3 \
              AND epoch = ?4 AND applied = 1 AND count >= ?5",
         )?;
-        let key =
-            params![issuer.0, slice.place.0, author.key.0, author.epoch.0, signed(count)];
+        let key = params![issuer.0, slice.place.0, author.key.0, author.epoch.0, signed(count)];
         let found: Option<i64> = query.query_row(key, |row| row.get(0))?;
         Ok(found.map(UtcMillis))
     }

@@ -171,7 +171,14 @@ impl Reader<'_> {
         let mut statement = self.db.prepare_cached(&sql)?;
         let (limit, offset) = (signed(query.limit as u64), signed(query.offset as u64));
         let key = params![
-            query.ledger, place, phrase, query.state, query.in_conflict, query.rule, limit, offset
+            query.ledger,
+            place,
+            phrase,
+            query.state,
+            query.in_conflict,
+            query.rule,
+            limit,
+            offset
         ];
         let mut found = statement.query(key)?;
         let mut list = Vec::new();
@@ -200,7 +207,12 @@ impl Reader<'_> {
         let found = query
             .query_row([record.0], |row| {
                 let text: String = row.get(3)?;
-                Ok((rows::slice(row, 0)?, row.get::<_, String>(2)?, text, row.get::<_, Vec<u8>>(4)?))
+                Ok((
+                    rows::slice(row, 0)?,
+                    row.get::<_, String>(2)?,
+                    text,
+                    row.get::<_, Vec<u8>>(4)?,
+                ))
             })
             .optional()?;
         let Some((slice, ledger, row, log)) = found else { return Ok(None) };
@@ -289,9 +301,9 @@ impl Reader<'_> {
 
     /// Receipts about a slice.
     pub fn receipts(&self, slice: SliceId) -> Result<Vec<Receipt>, StoreError> {
-        let mut query = self
-            .db
-            .prepare_cached("SELECT plain, seal FROM ledger.receipt WHERE is_ledger = ?1 AND place = ?2")?;
+        let mut query = self.db.prepare_cached(
+            "SELECT plain, seal FROM ledger.receipt WHERE is_ledger = ?1 AND place = ?2",
+        )?;
         let key = params![is_ledger(slice), slice.place.0];
         let found = query.query_map(key, |row| {
             Ok(SealedReceipt { plain: row.get(0)?, seal: rows::array(row, 1)? })
@@ -332,13 +344,14 @@ impl Reader<'_> {
 
     /// Sums of contributions of some places, from scratch: what the roll-up must equal.
     pub fn recount(&self, places: &[PlaceId]) -> Result<Vec<(String, i64)>, StoreError> {
-        let mut query = self
-            .db
-            .prepare_cached("SELECT indicator, sum(value) FROM contribution WHERE place = ?1 GROUP BY 1")?;
+        let mut query = self.db.prepare_cached(
+            "SELECT indicator, sum(value) FROM contribution WHERE place = ?1 GROUP BY 1",
+        )?;
         let mut sums = std::collections::BTreeMap::new();
         for place in places {
-            let found =
-                query.query_map([place.0], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+            let found = query.query_map([place.0], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+            })?;
             for one in found {
                 let (indicator, value) = one?;
                 *sums.entry(indicator).or_insert(0) += value;
@@ -364,8 +377,9 @@ impl Reader<'_> {
                 one.newest = one.newest.max(UtcMillis(row.get(1)?));
             }
         }
-        let mut query =
-            self.db.prepare_cached("SELECT place, max(last_ms), max(synced_ms) FROM ledger.contact GROUP BY place")?;
+        let mut query = self.db.prepare_cached(
+            "SELECT place, max(last_ms), max(synced_ms) FROM ledger.contact GROUP BY place",
+        )?;
         let mut contacts = query.query([])?;
         while let Some(row) = contacts.next()? {
             let one = found.entry(rows::place(row, 0)?).or_default();
@@ -392,9 +406,10 @@ impl Reader<'_> {
     pub fn parent_contact(&self) -> Result<(UtcMillis, UtcMillis), StoreError> {
         let sql = "SELECT coalesce(max(last_ms), 0), coalesce(max(synced_ms), 0) FROM ledger.contact \
                    WHERE is_parent = 1";
-        Ok(self.db.prepare_cached(sql)?.query_row([], |row| {
-            Ok((UtcMillis(row.get(0)?), UtcMillis(row.get(1)?)))
-        })?)
+        Ok(self
+            .db
+            .prepare_cached(sql)?
+            .query_row([], |row| Ok((UtcMillis(row.get(0)?), UtcMillis(row.get(1)?))))?)
     }
 
     /// Own entries that no receipt of `issuers` covers.
@@ -461,7 +476,11 @@ impl Reader<'_> {
     }
 
     /// Raw changes of a record, for its Automerge document: those that joined its log.
-    pub fn raw_changes(&self, record: RecordId, log: &RecordLog) -> Result<Vec<Vec<u8>>, StoreError> {
+    pub fn raw_changes(
+        &self,
+        record: RecordId,
+        log: &RecordLog,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut found = Vec::new();
         let mut arrivals: Vec<Option<u64>> =
             log.changes.iter().map(|change| change.origin.arrival).collect();

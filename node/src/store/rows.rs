@@ -34,8 +34,7 @@ pub(super) fn count(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
 
 /// Two columns: kind and place.
 pub(super) fn slice(row: &Row<'_>, at: usize) -> rusqlite::Result<SliceId> {
-    let kind =
-        if row.get::<_, bool>(at)? { SliceKind::Ledger } else { SliceKind::Directive };
+    let kind = if row.get::<_, bool>(at)? { SliceKind::Ledger } else { SliceKind::Directive };
     Ok(SliceId { kind, place: place(row, at + 1)? })
 }
 

@@ -116,9 +116,11 @@ pub async fn sync_once(
 /// # Errors
 ///
 /// [`DialError`].
-pub async fn enrol(code: &EnrolmentCode, wanted: &KeyRequest) -> Result<(RootOfTrust, Admission), DialError> {
-    let config =
-        enrol_config(code.root).map_err(|error| DialError::Refused(error.to_string()))?;
+pub async fn enrol(
+    code: &EnrolmentCode,
+    wanted: &KeyRequest,
+) -> Result<(RootOfTrust, Admission), DialError> {
+    let config = enrol_config(code.root).map_err(|error| DialError::Refused(error.to_string()))?;
     let mut last = DialError::NoAddress;
     for address in &code.addresses {
         let channel = match channel(address, Arc::clone(&config)).await {

@@ -3,7 +3,9 @@
 use taizhang_core::feed::frontier::Head;
 use taizhang_core::feed::receipt::SealedReceipt;
 use taizhang_core::feed::segment::Sealed;
-use taizhang_core::id::{AuthorId, Epoch, FeedId, Hash, Lane, PlaceId, SealKey, SliceId, SliceKind};
+use taizhang_core::id::{
+    AuthorId, Epoch, FeedId, Hash, Lane, PlaceId, SealKey, SliceId, SliceKind,
+};
 use taizhang_core::sync::message::{Hello, Message, Refusal, SliceHeads};
 use taizhang_core::time::UtcMillis;
 use taizhang_proto::sync::{self as wire, frame::Body};
@@ -222,11 +224,7 @@ mod tests {
     #[test]
     fn every_message_is_read_back_from_its_frame() {
         let author = AuthorId { key: SealKey([1; 32]), epoch: Epoch([2; 16]) };
-        let feed = FeedId {
-            slice: SliceId::ledger(PlaceId([3; 8])),
-            lane: Lane::Urgent,
-            author,
-        };
+        let feed = FeedId { slice: SliceId::ledger(PlaceId([3; 8])), lane: Lane::Urgent, author };
         let head = Head { count: 7, hash: Hash([4; 32]) };
         let heads = vec![(feed.slice, vec![(feed.lane, author, head)])];
         let hello = Hello {

@@ -213,7 +213,9 @@ pub fn server_configs(
     Ok((Arc::new(sync), Arc::new(enrol)))
 }
 
-fn client(expected: Expected) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, Error> {
+fn client(
+    expected: Expected,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, Error> {
     let verifier = Arc::new(ParentVerifier { expected, provider: provider() });
     Ok(ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?

@@ -113,13 +113,14 @@ impl Filling<'_> {
             help,
             required: field.required == Required::Always,
             writable: field.write.contains(&level)
-                && !(self.row.is_some()
-                    && field.merge == taizhang_core::catalogue::Merge::Fixed),
+                && !(self.row.is_some() && field.merge == taizhang_core::catalogue::Merge::Fixed),
             writers: writers.join("、"),
             widget,
             inputmode,
             list: format!("{}-list", field.id),
-            error: error.map(|error| error.reason.in_lang(self.english).to_owned()).unwrap_or_default(),
+            error: error
+                .map(|error| error.reason.in_lang(self.english).to_owned())
+                .unwrap_or_default(),
             options: self.options(&field.kind, &value)?,
             columns: self.columns(&field.kind)?,
             value,
@@ -134,7 +135,9 @@ impl Filling<'_> {
                 set.cloned().collect::<Vec<_>>().join(",")
             }
             FieldKind::Log(_) => String::new(),
-            kind => row.fields.get(&field.id).map(|value| form_text(kind, value)).unwrap_or_default(),
+            kind => {
+                row.fields.get(&field.id).map(|value| form_text(kind, value)).unwrap_or_default()
+            }
         }
     }
 
@@ -146,7 +149,10 @@ impl Filling<'_> {
         };
         Ok(match kind {
             FieldKind::Bool => {
-                vec![line("true", if self.english { "yes" } else { "是" }), line("false", if self.english { "no" } else { "否" })]
+                vec![
+                    line("true", if self.english { "yes" } else { "是" }),
+                    line("false", if self.english { "no" } else { "否" }),
+                ]
             }
             FieldKind::Enum(vocab) | FieldKind::Set(vocab) => {
                 let values = self.catalogue.vocabs.get(vocab).map(|vocab| &vocab.values);
@@ -225,11 +231,7 @@ fn inputs(ledger: &Ledger, form: BTreeMap<String, String>, is_new: bool) -> Inpu
 /// # Errors
 ///
 /// [`PageError::NotFound`].
-pub async fn new(
-    State(replica): State<Replica>,
-    Path(id): Path<String>,
-    visitor: Visitor,
-) -> Page {
+pub async fn new(State(replica): State<Replica>, Path(id): Path<String>, visitor: Visitor) -> Page {
     new_page(&replica, &visitor, &id, None, &[])
 }
 

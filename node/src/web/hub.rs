@@ -317,9 +317,8 @@ pub async fn publish(
             values,
         };
         let person = visitor.person.clone();
-        let done = replica
-            .run(move |engine, now| engine.publish_policy(&policy, &person, now))
-            .await;
+        let done =
+            replica.run(move |engine, now| engine.publish_policy(&policy, &person, now)).await;
         match done {
             Ok(_) => return Ok(Redirect::to("/policy").into_response()),
             Err(CommandError::Refused(reason)) => {

@@ -4,13 +4,16 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Html;
 use serde::Deserialize;
+use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required};
+use taizhang_core::directives::Directives;
+use taizhang_core::id::Level;
 
 use super::home::{LedgerLine, ledger_lines};
 use super::shell::{Shell, Visitor, place_name};
 use super::{Page, PageError};
 use crate::driver::Replica;
 use crate::engine::values::shown;
-use crate::store::read::ListQuery;
+use crate::store::read::{ListQuery, Listed};
 
 /// Rows a page.
 const ROWS: usize = 50;
@@ -74,6 +77,40 @@ struct List {
     next: String,
 }
 
+struct Lines<'a> {
+    directives: &'a Directives,
+    ledger: &'a Ledger,
+    columns: &'a [&'a Field],
+    level: Level,
+    english: bool,
+}
+
+impl Lines<'_> {
+    fn line(&self, row: &Listed, number: usize) -> Line {
+        let cells = self.columns.iter().map(|field| {
+            let value = row.row.as_ref().and_then(|row| row.fields.get(&field.id));
+            let catalogue = &self.directives.catalogue;
+            value.map(|value| shown(field, value, self.level, catalogue, self.english))
+        });
+        let state = self.ledger.workflow.as_ref().and_then(|workflow| {
+            let state = workflow.states.iter().find(|state| state.id == row.state)?;
+            Some(state.label.in_lang(self.english).to_owned())
+        });
+        Line {
+            number,
+            id: row.record.to_string(),
+            title: super::record::title(&row.title, self.ledger, self.level),
+            place: place_name(self.directives, row.slice.place),
+            cells: cells.map(Option::unwrap_or_default).collect(),
+            state: state.unwrap_or_default(),
+            conflicts: row.conflicts,
+            findings: row.findings,
+            is_void: row.is_void,
+            changed: row.changed.local_text(),
+        }
+    }
+}
+
 /// One ledger's records.
 ///
 /// # Errors
@@ -99,46 +136,19 @@ pub async fn show(
         ..ListQuery::default()
     };
     let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;
-    let columns: Vec<_> = ledger
+    let columns: Vec<&Field> = ledger
         .fields
         .iter()
         .filter(|field| !ledger.title.contains(&field.id))
-        .filter(|field| field.required == taizhang_core::catalogue::Required::Always)
-        .filter(|field| !matches!(field.kind, taizhang_core::catalogue::FieldKind::Ref(_)))
+        .filter(|field| field.required == Required::Always)
+        .filter(|field| !matches!(field.kind, FieldKind::Ref(_)))
         .take(COLUMNS)
         .collect();
-    let lines = rows
-        .into_iter()
-        .enumerate()
-        .map(|(at, row)| {
-            let cells = columns.iter().map(|field| {
-                let value = row.row.as_ref().and_then(|row| row.fields.get(&field.id));
-                value.map(|value| shown(field, value, level, &directives.catalogue, english))
-            });
-            let state = ledger.workflow.as_ref().and_then(|workflow| {
-                let state = workflow.states.iter().find(|state| state.id == row.state)?;
-                Some(state.label.in_lang(english).to_owned())
-            });
-            Line {
-                number: params.page * ROWS + at + 1,
-                id: row.record.to_string(),
-                title: super::record::title(&row.title, ledger, level),
-                place: place_name(&directives, row.slice.place),
-                cells: cells.map(Option::unwrap_or_default).collect(),
-                state: state.unwrap_or_default(),
-                conflicts: row.conflicts,
-                findings: row.findings,
-                is_void: row.is_void,
-                changed: row.changed.local_text(),
-            }
-        })
-        .collect();
+    let view = Lines { directives: &directives, ledger, columns: &columns, level, english };
+    let first = params.page * ROWS + 1;
+    let lines = rows.iter().zip(first..).map(|(row, number)| view.line(row, number)).collect();
     let link = |page: usize| {
-        let words: String = params
-            .q
-            .bytes()
-            .map(|byte| format!("%{byte:02X}"))
-            .collect();
+        let words: String = params.q.bytes().map(|byte| format!("%{byte:02X}")).collect();
         format!("/ledgers/{id}?q={words}&state={}&rule={}&page={page}", params.state, params.rule)
     };
     let more = total > ((params.page + 1) * ROWS) as u64;

@@ -202,9 +202,11 @@ fn page(
 
 impl View<'_> {
     fn state_label(&self, id: &str) -> String {
-        let state = self.ledger.workflow.as_ref().and_then(|workflow| {
-            workflow.states.iter().find(|state| state.id == id)
-        });
+        let state = self
+            .ledger
+            .workflow
+            .as_ref()
+            .and_then(|workflow| workflow.states.iter().find(|state| state.id == id));
         state.map_or_else(|| id.to_owned(), |state| state.label.in_lang(self.english).to_owned())
     }
 
@@ -462,9 +464,7 @@ pub async fn void(
     let record = record_id(&id)?;
     let reason = form.get("reason").cloned();
     let person = visitor.person;
-    replica
-        .run(move |engine, now| engine.void(record, reason.as_deref(), &person, now))
-        .await?;
+    replica.run(move |engine, now| engine.void(record, reason.as_deref(), &person, now)).await?;
     Ok(saved(&id))
 }
 
