@@ -12,6 +12,14 @@ use serde_json::Value;
 use taizhang_node::control;
 use taizhang_node::ops::Request;
 
+static PROGRAM: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
+
+/// Starts offices from another program than this one: for load tools.
+pub fn use_program(program: PathBuf) {
+    // The first choice stands.
+    drop(PROGRAM.set(program));
+}
+
 /// One office of the demo.
 pub struct Office {
     /// Name for the table.
@@ -107,7 +115,10 @@ impl Office {
     }
 
     fn command(&self) -> Result<Command, String> {
-        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let program = match PROGRAM.get() {
+            Some(program) => program.clone(),
+            None => std::env::current_exe().map_err(|error| error.to_string())?,
+        };
         let mut command = Command::new(program);
         command.arg("--data").arg(&self.folder);
         Ok(command)
