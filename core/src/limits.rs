@@ -25,6 +25,8 @@ pub const CHANGE_BYTES_MAX: usize = ENTRY_BYTES_MAX;
 pub const CHANGE_DEPS_MAX: usize = 64;
 /// Highest operation counter in a document; Automerge fails above `u32::MAX` (AUTOMERGE.md §5).
 pub const OP_COUNTER_MAX: u64 = 1 << 30;
+/// Highest Lamport counter of an entry: a thousand entries a second for thirty years.
+pub const LAMPORT_MAX: u64 = 1 << 40;
 /// Bytes of one root key (`field/element`).
 pub const KEY_BYTES_MAX: usize = 256;
 /// Bytes of one value: a long note, or a catalogue ledger.

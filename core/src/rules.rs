@@ -173,9 +173,6 @@ impl Evaluator {
         day: Date,
         as_of: Date,
     ) -> Option<(Outcome, String)> {
-        if let Some(missing) = rule.needs.iter().find(|id| around.ledger(id).is_none()) {
-            return Some((Outcome::Unchecked, format!("ledger {missing} is not declared yet")));
-        }
         let mut context = self.base.new_inner_scope();
         add(&mut context, "as_of", as_of.to_string().into());
         add(&mut context, "as_of_year", CelValue::Int(as_of.year.into()));
@@ -188,6 +185,9 @@ impl Evaluator {
             None | Some(Ok(true)) => {}
             Some(Ok(false)) => return None,
             Some(Err(reason)) => return Some((Outcome::Defect, reason)),
+        }
+        if let Some(missing) = rule.needs.iter().find(|id| around.ledger(id).is_none()) {
+            return Some((Outcome::Unchecked, format!("ledger {missing} is not declared yet")));
         }
         let mut params: HashMap<Key, CelValue> = HashMap::new();
         for id in &rule.params {

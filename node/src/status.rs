@@ -227,7 +227,12 @@ impl Replica {
             replicas.entry(known.certified.place).or_default().push(*key);
         }
         let mut found = Vec::new();
-        for version in directives.policies.values().flatten() {
+        let mut versions: Vec<_> = directives.policies.values().flatten().collect();
+        versions.sort_by_key(|version| std::cmp::Reverse((version.published, version.record)));
+        let mut offices: Vec<_> =
+            replicas.keys().filter_map(|id| directives.tree.place(*id)).collect();
+        offices.sort_by_key(|place| (std::cmp::Reverse(place.level), place.code().to_owned()));
+        for version in versions {
             let slice = taizhang_core::id::SliceId::directive(version.place);
             let (author, number) = version.position;
             let marks = self.readers().with(|reader| reader.reach(slice, author, number))?;
@@ -238,10 +243,9 @@ impl Replica {
                 });
                 of_place.map(|(_, _, time)| *time).min().unwrap_or_default()
             };
-            let places = replicas
-                .keys()
-                .filter(|id| directives.tree.is_above_or_same(version.place, **id))
-                .filter_map(|id| directives.tree.place(*id))
+            let places = offices
+                .iter()
+                .filter(|place| directives.tree.is_above_or_same(version.place, place.id))
                 .map(|place| ReachedPlace {
                     id: place.id,
                     name: directives.tree.full_name(place.id),

@@ -93,6 +93,12 @@ impl Engine {
         }
     }
 
+    /// Whether segments wait to be projected.
+    pub(crate) fn is_behind(&self) -> Result<bool, StoreError> {
+        let position = self.store.derived_meta(POSITION)?.unwrap_or(0);
+        Ok(u64::try_from(position).unwrap_or(0) < self.store.last_arrival()?)
+    }
+
     /// Projects one segment; gives whether it changed tree, roster, catalogue or policy.
     fn project_segment(
         &mut self,
@@ -190,6 +196,9 @@ impl Engine {
             return Ok(Applied::Parked(Waiting::Directives));
         }
         let malformed = |what: String| Applied::Void(VoidReason::Malformed(what));
+        if entry.lamport > limits::LAMPORT_MAX {
+            return Ok(malformed("Lamport counter out of bounds".into()));
+        }
         let mut joined: Vec<(RecordId, ScannedChange, Vec<usize>)> = Vec::new();
         let mut held = 0;
         for change in &entry.changes {

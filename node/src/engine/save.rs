@@ -112,7 +112,8 @@ impl Engine {
     ///
     /// [`StoreError`].
     pub fn project_own_directives(&mut self, now: UtcMillis) -> Result<(), StoreError> {
-        while self.project(now, usize::MAX)? {
+        while self.is_behind()? {
+            self.project(now, usize::MAX)?;
             self.settle()?;
         }
         Ok(())
