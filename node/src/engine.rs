@@ -74,6 +74,8 @@ pub struct Engine {
     pub(crate) working: BTreeMap<(SliceId, RecordId), Working>,
     pub(crate) receipts_due: BTreeSet<SliceId>,
     pub(crate) catalogue_dirty: bool,
+    /// A parked directive was applied: everything parked may move.
+    pub(crate) unparked_directives: bool,
     /// State to which a refused job returns.
     before: (usize, Arc<Directives>),
     pub(crate) durability: Durability,
@@ -125,6 +127,7 @@ impl Engine {
             working: BTreeMap::new(),
             receipts_due: BTreeSet::new(),
             catalogue_dirty: false,
+            unparked_directives: false,
             durability,
             #[cfg(feature = "sabotage")]
             sabotage: None,
@@ -155,7 +158,8 @@ impl Engine {
             for (lane, author) in frontier.heads.keys() {
                 let feed = FeedId { slice: *slice, lane: *lane, author: *author };
                 if *lane == taizhang_core::id::Lane::Directive {
-                    let (count, _) = self.store.feed_state(self.store.feed(&feed)?.id)?;
+                    let (projected, _) = self.store.feed_state(self.store.feed(&feed)?.id)?;
+                    let count = self.applied_of_feed(&feed, projected)?;
                     directives.set_applied(*slice, *author, count);
                 }
             }

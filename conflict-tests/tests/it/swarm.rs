@@ -40,6 +40,18 @@ fn no_seed_breaks_a_promise() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// Seeds that once broke a promise, and what it was.
+const REGRESSIONS: [(u64, &str); 1] =
+    [(97, "a parked roster entry passed as seen, so honest entries of its key became void")];
+
+#[test]
+fn seeds_that_once_failed_hold() {
+    for (seed, what) in REGRESSIONS {
+        let outcome = play(seed, None);
+        assert!(outcome.broken.is_empty(), "{what}: {outcome}");
+    }
+}
+
 /// Every deliberate defect is found within this many seeds; else its oracle is no check.
 const FOUND_WITHIN: u64 = 80;
 

@@ -154,8 +154,6 @@ impl Session {
                 return;
             }
             Err(FrontierError::Gap { .. }) => {
-                self.inbound.not_yet.insert(feed);
-                self.send(Message::NotYet(feed));
                 self.send(Message::Want(feed, self.expected(feed)));
                 return;
             }

@@ -133,10 +133,12 @@ impl Session {
         if self.outbound.reading.is_some() || !self.outbound.has_room() {
             return;
         }
-        let Some((lane, slice)) = self.outbound.next() else { return };
-        if !self.shares(slice) {
-            return;
-        }
+        let (lane, slice) = loop {
+            let Some((lane, slice)) = self.outbound.next() else { return };
+            if self.shares(slice) {
+                break (lane, slice);
+            }
+        };
         self.outbound.reading = Some((lane, slice));
         let mut have = Counts::new();
         let peer = self.peer.slices.get(&slice);

@@ -434,12 +434,16 @@ impl Story {
             overdue.is_ok(),
         );
         self.hashes_agree(&names)?;
+        self.all_sound(&names);
+        Ok(())
+    }
+
+    fn all_sound(&mut self, names: &[String]) {
         for (at, name) in names.iter().enumerate() {
             let sound = self.offices[at].ask(&Request::Check);
             let detail = sound.as_ref().err().cloned().unwrap_or_else(|| "check".into());
             self.check("校验 seals, chains, roll-ups", name, &detail, sound.is_ok());
         }
-        Ok(())
     }
 
     fn hashes_agree(&mut self, names: &[String]) -> Result<(), String> {

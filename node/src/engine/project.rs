@@ -77,7 +77,8 @@ impl Engine {
         if changed {
             self.refresh_catalogue();
         }
-        self.retry_parked(changed, &slices)?;
+        let directives_moved = slices.iter().any(|slice| slice.kind == SliceKind::Directive);
+        changed |= self.retry_parked(directives_moved, &slices)?;
         self.store.set_derived_meta(POSITION, i64::try_from(last).unwrap_or(i64::MAX))?;
         if changed {
             self.store.set_derived_meta(DIRECTIVES_CHANGED, 0)?;
@@ -132,11 +133,26 @@ impl Engine {
         }
         self.store.set_feed_state(feed_id, number + 1, &sees)?;
         if feed.slice.kind == SliceKind::Directive {
-            let directives = Arc::make_mut(&mut self.directives);
-            directives.set_applied(feed.slice, feed.author, number + 1);
+            let count = self.applied_of_feed(&feed, number + 1)?;
+            Arc::make_mut(&mut self.directives).set_applied(feed.slice, feed.author, count);
             self.receipts_due.insert(feed.slice);
         }
         Ok(changed)
+    }
+
+    /// Segments of a directive feed that are applied: those before the first with a parked entry.
+    /// A parked roster entry must not pass as seen.
+    pub(crate) fn applied_of_feed(&self, feed: &FeedId, projected: u64) -> Result<u64, StoreError> {
+        let mut applied = projected;
+        for parked in self.store.parked(Some(feed.slice))? {
+            let Some(stored) = self.store.segment_at(parked.arrival)? else { continue };
+            if let Ok(header) = Segment::header(&stored.sealed.plain)
+                && header.feed == *feed
+            {
+                applied = applied.min(header.number);
+            }
+        }
+        Ok(applied)
     }
 
     /// Applies, parks or masks one entry; gives whether directives changed.
@@ -303,15 +319,17 @@ impl Engine {
         })
     }
 
-    /// Tries parked entries again: all when directives changed, else those of the slices touched.
+    /// Tries parked entries again: all when directives moved, else those of the slices touched. Gives
+    /// whether tree, roster, catalogue or policy changed.
     fn retry_parked(
         &mut self,
         all: bool,
         slices: &std::collections::BTreeSet<SliceId>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        let mut changed = false;
         loop {
             let mut parked = Vec::new();
-            if all {
+            if all || std::mem::take(&mut self.unparked_directives) {
                 parked = self.store.parked(None)?;
             } else {
                 for slice in slices {
@@ -333,11 +351,21 @@ impl Engine {
                 let before = self.store.parked_count()?;
                 if self.project_entry(&at, entry)? {
                     self.refresh_catalogue();
+                    changed = true;
                 }
-                progress |= self.store.parked_count()? == before;
+                let done = self.store.parked_count()? == before;
+                if done && segment.feed.slice.kind == SliceKind::Directive {
+                    let (projected, _) = self.store.feed_state(stored.feed_id)?;
+                    let count = self.applied_of_feed(&segment.feed, projected)?;
+                    let directives = Arc::make_mut(&mut self.directives);
+                    directives.set_applied(segment.feed.slice, segment.feed.author, count);
+                    self.receipts_due.insert(segment.feed.slice);
+                    self.unparked_directives = true;
+                }
+                progress |= done;
             }
             if !progress {
-                return Ok(());
+                return Ok(changed);
             }
         }
     }
