@@ -3,7 +3,7 @@
 //! Everything here is a fold over counted rows of the program's own ledgers. The state only grows:
 //! nothing a later directive says changes what an earlier position meant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -57,8 +57,8 @@ pub struct Rostered {
     pub certified: Certified,
     /// The chain, leaf first, root not included.
     pub chain: Vec<Vec<u8>>,
-    /// Where the entry stands: it counts for entries that have seen it.
-    pub position: (SliceId, AuthorId, u64),
+    /// Where its entries stand: it counts for entries that have seen one of them.
+    pub positions: BTreeSet<(SliceId, AuthorId, u64)>,
 }
 
 /// Where a row of a directive slice came from.
@@ -203,13 +203,12 @@ impl Directives {
             return false;
         }
         let (author, number) = origin.position;
-        let rostered = Rostered { certified, chain, position: (origin.slice, author, number) };
-        let key = rostered.certified.key;
-        let older = self.roster.get(&key).is_some_and(|known| known.position <= rostered.position);
-        if !older {
-            self.roster.insert(key, rostered);
-        }
-        !older
+        let known = self.roster.entry(certified.key).or_insert_with(|| Rostered {
+            certified,
+            chain,
+            positions: BTreeSet::new(),
+        });
+        known.positions.insert((origin.slice, author, number))
     }
 
     fn apply_part(&mut self, row: &Row) -> bool {

@@ -89,10 +89,11 @@ fn author_at<'a>(
     directives: &'a Directives,
 ) -> Result<&'a Certified, VoidReason> {
     let rostered = directives.roster.get(&feed.author.key).ok_or(VoidReason::NotRostered)?;
-    let (slice, author, number) = rostered.position;
-    let own_root = rostered.certified.level == Level::City && author == feed.author;
-    let seen = sees.get(&(slice, author)).is_some_and(|count| *count > number);
-    if own_root || seen { Ok(&rostered.certified) } else { Err(VoidReason::NotRostered) }
+    let is_seen = rostered.positions.iter().any(|(slice, author, number)| {
+        let own_root = rostered.certified.level == Level::City && *author == feed.author;
+        own_root || sees.get(&(*slice, *author)).is_some_and(|count| count > number)
+    });
+    if is_seen { Ok(&rostered.certified) } else { Err(VoidReason::NotRostered) }
 }
 
 /// Judges one entry. The caller has checked [`sees_is_applied`].

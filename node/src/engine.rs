@@ -74,6 +74,9 @@ pub struct Engine {
     pub(crate) working: BTreeMap<(SliceId, RecordId), Working>,
     pub(crate) receipts_due: BTreeSet<SliceId>,
     pub(crate) catalogue_dirty: bool,
+    /// While the ledger is projected at start: what is unsealed was not judged yet, so it must not be
+    /// cut with what is seen so far.
+    pub(crate) catching_up: bool,
     /// A parked directive was applied: everything parked may move.
     pub(crate) unparked_directives: bool,
     /// State to which a refused job returns.
@@ -127,6 +130,7 @@ impl Engine {
             working: BTreeMap::new(),
             receipts_due: BTreeSet::new(),
             catalogue_dirty: false,
+            catching_up: false,
             unparked_directives: false,
             durability,
             #[cfg(feature = "sabotage")]
@@ -171,6 +175,13 @@ impl Engine {
 
     /// Projects everything that the ledger holds, the tail included.
     fn catch_up(&mut self, now: UtcMillis) -> Result<(), StoreError> {
+        self.catching_up = true;
+        let projected = self.catch_up_ledger(now);
+        self.catching_up = false;
+        projected
+    }
+
+    fn catch_up_ledger(&mut self, now: UtcMillis) -> Result<(), StoreError> {
         loop {
             self.begin()?;
             let more = self.project(now, usize::MAX)?;
@@ -204,7 +215,7 @@ impl Engine {
     ///
     /// [`StoreError`].
     pub fn begin(&mut self) -> Result<(), StoreError> {
-        self.store.begin()
+        self.store.begin().inspect_err(|_| self.store.rollback())
     }
 
     /// Makes the group durable, and gives what it means for sessions through [`Self::take_events`].
@@ -261,8 +272,14 @@ impl Engine {
         self.store.rollback();
         self.working.clear();
         self.advanced.clear();
-        let reloaded = self.store.chain_keys().map(|keys| self.keys = Arc::new(keys));
-        if let Err(error) = reloaded.and_then(|()| self.load_directives()) {
+        self.events.retain(|event| matches!(event, Event::Advanced(_)));
+        let reloaded = self.store.chain_keys().and_then(|keys| {
+            self.keys = Arc::new(keys);
+            self.held = self.store.frontiers()?;
+            self.receipts_due.extend(self.held.slices.keys().copied());
+            self.load_directives()
+        });
+        if let Err(error) = reloaded {
             tracing::error!(%error, "state could not be reloaded after an aborted group");
             self.frozen = Some(error.to_string());
         }

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod import;
+pub mod mask;
 pub mod sheet;
 
 use std::collections::BTreeMap;

@@ -132,11 +132,16 @@ impl RecordLog {
         })
     }
 
-    /// The ledger named by the first creating change in the log, counted or not.
+    /// The ledger named by the counted creating change that is least in (lamport, actor): a masked one
+    /// decides nothing, and the order of arrival neither.
     pub fn ledger(&self) -> Option<&str> {
-        self.changes.iter().flat_map(|change| &change.ops).find_map(|op| {
-            (op.key == LEDGER_KEY).then(|| op.value.as_ref().and_then(Value::as_text)).flatten()
-        })
+        let counted = self.changes.iter().filter(|change| change.origin.counted);
+        let named = counted.filter_map(|change| {
+            let op = change.ops.iter().find(|op| op.key == LEDGER_KEY)?;
+            let text = op.value.as_ref().and_then(Value::as_text)?;
+            Some(((change.origin.lamport, change.actor), text))
+        });
+        named.min().map(|(_, text)| text)
     }
 
     /// Operations at `key` that nothing in the document overwrites, counted or not: what a new

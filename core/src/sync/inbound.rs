@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::message::{Message, Refusal};
-use super::session::{Output, Report, Session};
+use super::session::{CloseReason, Output, Report, Session};
 use crate::feed::frontier::{FrontierError, Head};
 use crate::feed::segment::{Sealed, Segment, SegmentError, verify_seal};
 use crate::id::{FeedId, SealKey};
@@ -165,6 +165,10 @@ impl Session {
         let hash = sealed.hash();
         if !verify_seal(feed.author.key, hash, &sealed.seal) {
             self.stop(feed, Refusal::BadSeal, "its seal does not verify");
+            return;
+        }
+        if self.inbound.waiting.segments.len() >= 4 * limits::COMMIT_SEGMENTS_MAX {
+            self.close(CloseReason::Protocol("sends beyond the window".into()));
             return;
         }
         self.inbound.ahead.insert(feed, Head { count: segment.number + 1, hash });

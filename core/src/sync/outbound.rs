@@ -213,13 +213,10 @@ impl Session {
 
     pub(super) fn acked(&mut self, feeds: &[(FeedId, u64)]) {
         for (feed, count) in feeds {
-            let ours = self.held.head(*feed).count;
-            if *count > ours {
-                self.strike("acked what was never sent");
-                continue;
-            }
+            // The peer may hold more through another link than we do.
+            let count = (*count).min(self.held.head(*feed).count);
             if let Some(sent) = self.outbound.in_flight.get_mut(feed) {
-                while sent.front().is_some_and(|(number, _)| number < count) {
+                while sent.front().is_some_and(|(number, _)| *number < count) {
                     if let Some((_, bytes)) = sent.pop_front() {
                         self.outbound.in_flight_bytes -= bytes;
                         self.outbound.in_flight_count -= 1;
@@ -230,9 +227,9 @@ impl Session {
                     self.outbound.sent.remove(feed);
                 }
             }
-            if *count > self.peer.head(*feed).count {
+            if count > self.peer.head(*feed).count {
                 let hash = self.held.head(*feed).hash;
-                self.peer.set(*feed, Head { count: *count, hash });
+                self.peer.set(*feed, Head { count, hash });
             }
         }
     }

@@ -156,6 +156,8 @@ pub struct Session {
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
     pub(super) outputs: VecDeque<Output>,
+    /// What the own greeting stated: digest and frontiers of that moment.
+    stated: (Hash, Frontiers),
     greeted: bool,
     frontiers_known: bool,
     peer_directives: Hash,
@@ -178,6 +180,7 @@ impl Session {
             inbound: Inbound::default(),
             outbound: Outbound::default(),
             outputs: VecDeque::new(),
+            stated: Default::default(),
             greeted: false,
             frontiers_known: false,
             peer_directives: Hash::default(),
@@ -188,6 +191,7 @@ impl Session {
             reported: None,
         };
         let hello = session.hello(now);
+        session.stated = (hello.shared, session.shared_held());
         session.send(Message::Hello(Box::new(hello)));
         session
     }
@@ -362,8 +366,8 @@ impl Session {
         }
         self.greeted = true;
         self.peer_directives = hello.directives;
-        let skew = hello.time.0 - now.0;
-        if skew.abs() > limits::CLOCK_SKEW_MS {
+        let skew = hello.time.0.saturating_sub(now.0);
+        if skew.unsigned_abs() > limits::CLOCK_SKEW_MS.unsigned_abs() {
             self.report(Report::ClockSkew(skew));
         }
         let up = self.config.tree.is_above_or_same(hello.place, self.config.place);
@@ -373,9 +377,10 @@ impl Session {
             hello.receipts_down != self.config.receipts.1
         };
         self.report(Report::Greeted { send_receipts });
-        if hello.shared == self.held.digest(|slice| self.shares(slice)) {
-            self.peer = self.shared_held();
+        if hello.shared == self.stated.0 {
+            self.peer = std::mem::take(&mut self.stated.1);
             self.frontiers_known = true;
+            self.offer_all();
             return;
         }
         if self.held.slices.len() > limits::GREETING_SLICES_MAX {
@@ -417,15 +422,20 @@ impl Session {
         }
         if last {
             self.frontiers_known = true;
-            let offers: Vec<(Lane, SliceId)> = self
-                .held
-                .slices
-                .iter()
-                .filter(|(slice, _)| self.shares(**slice))
-                .flat_map(|(slice, frontier)| behind(*slice, frontier, &self.peer))
-                .collect();
-            self.outbound.offer(offers);
+            self.offer_all();
         }
+    }
+
+    /// Queues every slice in which the peer lacks something.
+    fn offer_all(&mut self) {
+        let offers: Vec<(Lane, SliceId)> = self
+            .held
+            .slices
+            .iter()
+            .filter(|(slice, _)| self.shares(**slice))
+            .flat_map(|(slice, frontier)| behind(*slice, frontier, &self.peer))
+            .collect();
+        self.outbound.offer(offers);
     }
 
     fn advanced(&mut self, heads: &[(FeedId, Head)]) {
@@ -455,14 +465,7 @@ impl Session {
         if !self.frontiers_known {
             return;
         }
-        let offers: Vec<(Lane, SliceId)> = self
-            .held
-            .slices
-            .iter()
-            .filter(|(slice, _)| self.shares(**slice))
-            .flat_map(|(slice, frontier)| behind(*slice, frontier, &self.peer))
-            .collect();
-        self.outbound.offer(offers);
+        self.offer_all();
         let wanted: Vec<FeedId> = self.inbound.take_not_yet();
         for feed in wanted {
             self.send(Message::Want(feed, self.expected(feed)));
@@ -491,7 +494,7 @@ impl Session {
                         head.count.saturating_sub(other.head(feed).count)
                     })
                 })
-                .sum()
+                .fold(0, u64::saturating_add)
         };
         (lacking(&self.peer, &self.held), lacking(&self.held, &self.peer))
     }

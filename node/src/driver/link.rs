@@ -204,6 +204,10 @@ impl Link {
                      than what was sent; restore a newer one. Writing is stopped"
                 );
                 self.replica.audit("continuity lost", text.clone());
+                // A child's word alone does not stop an office.
+                if !peer.is_parent {
+                    return;
+                }
                 self.ask(move |engine| {
                     engine.frozen = Some(text);
                     Ok(Input::Advanced(Vec::new()))

@@ -123,17 +123,24 @@ fn commit_group(engine: &mut Engine, group: Vec<Job>) {
         // Each asker learns it: the job is not run.
         return;
     }
+    let mut broken = None;
     let mut finishes = Vec::with_capacity(group.len());
     for job in group {
         let prepared = engine.save_point();
         let (good, finish) = (job.work)(engine, clock::now());
-        let kept = prepared.and_then(|()| engine.end_save_point(good));
-        if let Err(error) = kept {
-            tracing::error!(%error, "a save point failed");
-        }
         finishes.push(finish);
+        if let Err(error) = prepared.and_then(|()| engine.end_save_point(good)) {
+            broken = Some(error);
+            break;
+        }
     }
-    let outcome = engine.commit();
+    let outcome = match broken {
+        None => engine.commit(),
+        Some(error) => {
+            engine.abort();
+            Err(error)
+        }
+    };
     let text = outcome.as_ref().err().map(ToString::to_string);
     for finish in finishes {
         finish(match &text {

@@ -181,7 +181,7 @@ impl Engine {
         let working = std::mem::take(&mut self.working);
         let mut affected: BTreeSet<(SliceId, RecordId)> = BTreeSet::new();
         for ((slice, record), one) in working.into_iter().filter(|(_, one)| one.dirty) {
-            let old = self.store.links_of(record)?;
+            let old = self.store.links_of(slice.place, record)?;
             let row = self.write_row(slice, record, &one)?;
             if let Some((ledger, links)) = row {
                 self.neighbours(slice, record, &ledger, &[old, links].concat(), &mut affected)?;

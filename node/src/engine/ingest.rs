@@ -44,7 +44,10 @@ impl Engine {
                     self.receipts_due.insert(one.feed.slice);
                     Stored::Stored
                 }
-                Err(FrontierError::Held(_)) => Stored::Held,
+                Err(FrontierError::Held(number)) => {
+                    let known = self.store.segment_hash(row.id, number)?;
+                    if known == Some(one.hash) { Stored::Held } else { Stored::Fork }
+                }
                 Err(FrontierError::Gap { .. }) => Stored::Gap(row.head),
                 Err(FrontierError::Fork { .. }) => {
                     let text = format!("feed {}: {}", one.feed, "two segments follow one");

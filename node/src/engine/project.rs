@@ -63,7 +63,7 @@ impl Engine {
                 segment.feed.slice.kind == SliceKind::Directive && segment.feed.author != own
             })
         });
-        if foreign_directive {
+        if foreign_directive && !self.catching_up {
             self.flush(now)?;
         }
         let mut changed = false;

@@ -8,7 +8,7 @@ use taizhang_core::id::{Level, PlaceId, RecordId, SealKey, SliceId, SliceKind};
 use taizhang_core::record::log::RecordLog;
 use taizhang_core::time::UtcMillis;
 
-use super::{OpsError, Progress, Request, find_place, import, sums};
+use super::{OpsError, Progress, Request, find_place, import, mask, sums};
 use crate::driver::{Replica, clock};
 use crate::engine::values::Source;
 use crate::store::read::{ListQuery, Listed};
@@ -43,13 +43,15 @@ impl Replica {
             Request::List { ledger, place, search, state, limit } => {
                 let place = place.map(|text| find_place(&self.directives(), &text)).transpose()?;
                 let query = ListQuery { ledger, place, search, state, limit, ..Default::default() };
-                let (rows, total) = self.readers().with(|reader| reader.list(&query))?;
+                let (mut rows, total) = self.readers().with(|reader| reader.list(&query))?;
+                rows.iter_mut().for_each(|row| self.mask(row));
                 Ok(json!({"total": total, "rows": rows.iter().map(listed).collect::<Vec<_>>()}))
             }
             Request::Show { id } => self.show(id),
             Request::History { id } => self.history(id),
             Request::Conflicts => {
-                let rows = self.readers().with(|reader| reader.conflicts())?;
+                let mut rows = self.readers().with(|reader| reader.conflicts())?;
+                rows.iter_mut().for_each(|row| self.mask(row));
                 let rows = rows.iter().map(|row| {
                     let conflicts = row.row.as_ref().map(|row| &row.conflicts);
                     json!({"record": row.record, "title": row.title, "conflicts": conflicts})
@@ -250,9 +252,25 @@ impl Replica {
         }
     }
 
+    /// Masks a list line for this office's level.
+    fn mask(&self, listed: &mut Listed) {
+        let level = self.identity().checked.name.level();
+        let directives = self.directives();
+        let ledger = directives.catalogue.ledger(&listed.ledger);
+        if let (Some(row), Some(ledger)) = (&mut listed.row, ledger) {
+            mask::row(row, ledger, level, &directives.catalogue);
+            listed.title = crate::engine::derive::title_of(ledger, row, &directives.catalogue);
+        }
+    }
+
     fn show(&self, id: RecordId) -> Result<Value, OpsError> {
-        let detail =
+        let mut detail =
             self.readers().with(|reader| reader.detail(id))?.ok_or(OpsError::Record(id))?;
+        let directives = self.directives();
+        if let Some(ledger) = directives.catalogue.ledger(&detail.ledger) {
+            let level = self.identity().checked.name.level();
+            mask::row(&mut detail.row, ledger, level, &directives.catalogue);
+        }
         let receipts = self.record_receipts(detail.slice, &detail.log)?;
         let findings = detail.findings.iter().map(|(rule, severity, outcome, reason)| {
             json!({"rule": rule, "severity": severity, "outcome": outcome, "reason": reason})
@@ -271,10 +289,19 @@ impl Replica {
         let detail =
             self.readers().with(|reader| reader.detail(id))?.ok_or(OpsError::Record(id))?;
         let directives = self.directives();
+        let ledger = directives.catalogue.ledger(&detail.ledger);
+        let level = self.identity().checked.name.level();
         let rows = detail.log.changes.iter().map(|change| {
             let origin = &change.origin;
-            let writes: BTreeMap<&str, Value> =
-                change.ops.iter().map(|op| (op.key.as_str(), json!(op.value))).collect();
+            let seen = |key: &str, value: &taizhang_core::record::value::Value| match ledger {
+                Some(ledger) => mask::value(ledger, key, value, level, &directives.catalogue),
+                None => value.clone(),
+            };
+            let writes: BTreeMap<&str, Value> = change
+                .ops
+                .iter()
+                .map(|op| (op.key.as_str(), json!(op.value.as_ref().map(|one| seen(&op.key, one)))))
+                .collect();
             json!({
                 "time": origin.time.local_text(),
                 "place": directives.tree.full_name(origin.place),
@@ -330,6 +357,11 @@ impl Replica {
     ) -> Result<Value, OpsError> {
         let file = |reason: String| OpsError::File { path: path.to_owned(), reason };
         if let Some(id) = id {
+            if mask::applies(self.identity().checked.name.level()) {
+                return Err(file(
+                    "the city exports no record of single people / 市级不导出个人记录".into(),
+                ));
+            }
             let changes = self.readers().with(|reader| {
                 let Some(detail) = reader.detail(id)? else { return Ok(None) };
                 reader.raw_changes(id, &detail.log).map(Some)
@@ -345,10 +377,11 @@ impl Replica {
         loop {
             let query =
                 ListQuery { ledger: ledger.to_owned(), limit: 1000, offset, ..Default::default() };
-            let (rows, _) = self.readers().with(|reader| reader.list(&query))?;
+            let (mut rows, _) = self.readers().with(|reader| reader.list(&query))?;
             if rows.is_empty() {
                 break;
             }
+            rows.iter_mut().for_each(|row| self.mask(row));
             offset += rows.len();
             for row in rows.iter().filter(|row| !row.is_void) {
                 text.push_str(&listed(row).to_string());

@@ -228,10 +228,16 @@ impl Store {
     }
 
     /// Links of a record: (field, value).
-    pub fn links_of(&self, record: RecordId) -> Result<Vec<(String, String)>, StoreError> {
-        let mut query =
-            self.derived.prepare_cached("SELECT field, value FROM link WHERE record = ?1")?;
-        let found = query.query_map([record.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    pub fn links_of(
+        &self,
+        place: PlaceId,
+        record: RecordId,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let mut query = self
+            .derived
+            .prepare_cached("SELECT field, value FROM link WHERE record = ?1 AND place = ?2")?;
+        let found =
+            query.query_map(params![record.0, place.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(found.collect::<Result<_, _>>()?)
     }
 
@@ -243,7 +249,9 @@ impl Store {
         record: RecordId,
         links: &[(String, String)],
     ) -> Result<(), StoreError> {
-        self.derived.prepare_cached("DELETE FROM link WHERE record = ?1")?.execute([record.0])?;
+        self.derived
+            .prepare_cached("DELETE FROM link WHERE record = ?1 AND place = ?2")?
+            .execute(params![record.0, place.0])?;
         let mut insert = self
             .derived
             .prepare_cached("INSERT OR IGNORE INTO link VALUES (?1, ?2, ?3, ?4, ?5)")?;

@@ -153,6 +153,14 @@ impl Store {
         Ok(query.query_row([signed(arrival)], stored).optional()?)
     }
 
+    /// The hash of a feed's segment.
+    pub fn segment_hash(&self, feed_id: i64, number: u64) -> Result<Option<Hash>, StoreError> {
+        let sql = "SELECT hash FROM segment WHERE feed_id = ?1 AND number = ?2";
+        let mut query = self.ledger.prepare_cached(sql)?;
+        let key = params![feed_id, signed(number)];
+        Ok(query.query_row(key, |row| rows::hash(row, 0)).optional()?)
+    }
+
     /// The last arrival position.
     pub fn last_arrival(&self) -> Result<u64, StoreError> {
         let sql = "SELECT coalesce(max(arrival), 0) FROM segment";
