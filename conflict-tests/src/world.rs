@@ -208,7 +208,7 @@ impl World {
         let now = self.now;
         let host = self.engine(parent);
         host.begin().expect("begin");
-        let code = host.invite(place_id(byte), vec!["sim".into()], 72, now).expect("a code");
+        let code = host.invite(place_id(byte), vec!["sim:1".into()], 72, now).expect("a code");
         let admission = host.admit(&code.secret_text(), &wanted, now).expect("admission");
         host.commit().expect("commit");
         host.take_events();

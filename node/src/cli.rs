@@ -298,6 +298,12 @@ fn ask_folder(
     options: &Options,
     bar: impl Fn(&str, u64, u64) + Send + Sync + 'static,
 ) -> Result<Value, (String, Vec<String>)> {
+    if matches!(request, Request::Stop | Request::SyncNow) {
+        return Err((
+            "no replica runs on this folder / 该目录没有正在运行的节点".into(),
+            Vec::new(),
+        ));
+    }
     let replica = open(options).map_err(|error| (error, Vec::new()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| (error.to_string(), Vec::new()))?;

@@ -86,10 +86,14 @@ impl Replica {
         });
         let replica = Self { inner };
         let handle = replica.clone();
-        std::thread::Builder::new()
-            .name("engine".into())
-            .stack_size(8 << 20)
-            .spawn(move || worker::run(engine, receiver, &handle))?;
+        std::thread::Builder::new().name("engine".into()).stack_size(8 << 20).spawn(move || {
+            let work = std::panic::AssertUnwindSafe(|| worker::run(engine, receiver, &handle));
+            if std::panic::catch_unwind(work).is_err() {
+                // What was acknowledged is durable; a restart goes on from there.
+                tracing::error!("the engine failed; the replica stops");
+                handle.close();
+            }
+        })?;
         Ok(replica)
     }
 

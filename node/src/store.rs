@@ -146,6 +146,12 @@ impl Store {
     pub fn open(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
         let file_error = |source| StoreError::File { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder.join("blobs")).map_err(file_error)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            let owner_only = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(folder, owner_only).map_err(file_error)?;
+        }
         let lock = std::fs::OpenOptions::new()
             .create(true)
             .truncate(false)

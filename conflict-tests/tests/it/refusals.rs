@@ -172,7 +172,7 @@ fn used_expired_and_unknown_codes_are_refused_and_audited() {
         }
     }
     city.begin().unwrap();
-    let code = city.invite(id(2), vec!["x".into()], 1, START).unwrap();
+    let code = city.invite(id(2), vec!["x:1".into()], 1, START).unwrap();
     let late = START.plus(3_600_001);
     assert_eq!(refused(city.admit(&code.secret_text(), &wanted, late)), "this code has expired");
     city.admit(&code.secret_text(), &wanted, START).unwrap();
@@ -181,7 +181,7 @@ fn used_expired_and_unknown_codes_are_refused_and_audited() {
         "this code was used before"
     );
     assert_eq!(refused(city.admit("00", &wanted, START)), "there is no such code");
-    let above = city.invite(id(99), vec!["x".into()], 1, START);
+    let above = city.invite(id(99), vec!["x:1".into()], 1, START);
     assert_eq!(refused(above), "the place is not below this office");
     city.commit().unwrap();
     let folder = world.replicas[0].folder.clone();

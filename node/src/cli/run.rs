@@ -46,7 +46,11 @@ pub fn run(args: &RunArgs, options: &Options) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::from(if error.contains("data folder") { 3 } else { 1 })
+            ExitCode::from(if error.contains("data folder") || error.contains("holds no replica") {
+                3
+            } else {
+                1
+            })
         }
     };
     runtime.shutdown_timeout(Duration::from_secs(2));

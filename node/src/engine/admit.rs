@@ -8,7 +8,7 @@ use taizhang_core::time::UtcMillis;
 
 use super::Engine;
 use super::command::{CommandError, refuse};
-use crate::identity::code::{EnrolmentCode, secret_hash};
+use crate::identity::code::{EnrolmentCode, LIFE_HOURS_MAX, secret_hash};
 use crate::identity::found::{Certificates, KeyRequest, certify};
 use crate::store::StoreError;
 use crate::store::peers::Invitation;
@@ -45,6 +45,19 @@ impl Engine {
         let tree = &self.directives.tree;
         if !tree.is_above_or_same(self.place(), place) || place == self.place() {
             return refuse("该区划不在本级之下", "the place is not below this office");
+        }
+        if !(0..=LIFE_HOURS_MAX).contains(&life_hours) {
+            return refuse(
+                format!("有效期应在0至{LIFE_HOURS_MAX}小时之间"),
+                format!("a code lives 0 to {LIFE_HOURS_MAX} hours"),
+            );
+        }
+        let is_address = |text: &String| {
+            text.rsplit_once(':')
+                .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+        };
+        if addresses.is_empty() || !addresses.iter().all(is_address) {
+            return refuse("地址应为 主机:端口", "an address is written host:port");
         }
         let code = EnrolmentCode {
             root: self.identity.root.fingerprint(),

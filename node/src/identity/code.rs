@@ -10,6 +10,8 @@ use taizhang_core::time::UtcMillis;
 
 /// Hours a code can be used unless the operator says otherwise.
 pub const LIFE_HOURS: i64 = 72;
+/// Hours a code may live at most: a quarter of a year.
+pub const LIFE_HOURS_MAX: i64 = 24 * 92;
 /// Wrong secrets before a parent stops answering enrolments for a minute.
 pub const WRONG_SECRETS_MAX: u32 = 5;
 const ADDRESSES_MAX: usize = 8;

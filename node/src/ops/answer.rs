@@ -23,6 +23,14 @@ impl Replica {
     ///
     /// [`OpsError`].
     pub async fn answer(&self, request: Request, progress: Progress) -> Result<Value, OpsError> {
+        if let Request::List { ledger, .. }
+        | Request::Act { ledger, .. }
+        | Request::Export { ledger, .. } = &request
+            && !ledger.is_empty()
+        {
+            let ledger = ledger.clone();
+            self.run(move |engine, _| engine.ledger(&ledger).map(|_| ())).await?;
+        }
         match request {
             Request::Status => self.status(),
             Request::Stop => {
