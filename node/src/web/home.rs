@@ -46,6 +46,8 @@ struct Home {
     void: u64,
     rules: Vec<RuleLine>,
     chain: Vec<String>,
+    figures: Vec<super::hub::Figure>,
+    coverage: String,
     ledgers: Vec<LedgerLine>,
     person_name: String,
     roles: Vec<RoleLine>,
@@ -118,7 +120,10 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
             chosen: *id == visitor.person.role,
         })
         .collect();
+    let (figures, coverage) = super::hub::figures(&replica, english)?;
     let page = Home {
+        figures,
+        coverage,
         is_clear: conflicts == 0 && masked == (0, 0) && rules.is_empty() && chain.is_empty(),
         conflicts,
         parked: masked.0,

@@ -66,6 +66,31 @@ fn coverage_text(coverage: &Coverage, english: bool) -> String {
     text
 }
 
+/// A figure of the own place for the first page: label and value.
+pub(super) struct Figure {
+    pub(super) label: String,
+    pub(super) value: i64,
+}
+
+/// Figures of the own place, and their coverage.
+pub(super) fn figures(
+    replica: &Replica,
+    english: bool,
+) -> Result<(Vec<Figure>, String), PageError> {
+    let place = replica.place();
+    let sums: BTreeMap<String, i64> =
+        replica.readers().with(|reader| reader.rollup(place))?.into_iter().collect();
+    let directives = replica.directives();
+    let indicators = directives.catalogue.ledgers.values().flat_map(|ledger| &ledger.indicators);
+    let figures = indicators
+        .map(|one| Figure {
+            label: one.label.in_lang(english).to_owned(),
+            value: sums.get(&one.id).copied().unwrap_or(0),
+        })
+        .collect();
+    Ok((figures, coverage_text(&replica.coverage(place)?, english)))
+}
+
 /// A place and its children: figures, coverage, freshness.
 ///
 /// # Errors
