@@ -5,8 +5,8 @@ pub mod register;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, params};
-use taizhang_core::id::{FeedId, SliceKind};
+use rusqlite::{Connection, OpenFlags};
+use taizhang_core::id::{Hash, SliceKind};
 
 use crate::world::{Node, OFFICES, World};
 
@@ -14,20 +14,12 @@ fn open(folder: &Path, file: &str) -> Option<Connection> {
     Connection::open_with_flags(folder.join(file), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()
 }
 
-/// How many segments of a feed are durable in a data folder.
-pub fn durable_count(folder: &Path, feed: &FeedId) -> u64 {
-    let sql = "SELECT count(*) FROM segment JOIN feed USING (feed_id) WHERE place = ?1 AND lane = ?2 \
-               AND author_key = ?3 AND epoch = ?4 AND is_ledger = ?5";
-    let key = params![
-        feed.slice.place.0,
-        feed.lane.code(),
-        feed.author.key.0,
-        feed.author.epoch.0,
-        feed.slice.kind == SliceKind::Ledger
-    ];
-    let found = open(folder, "ledger.db")
-        .and_then(|db| db.query_row(sql, key, |row| row.get::<_, i64>(0)).ok());
-    found.and_then(|count| u64::try_from(count).ok()).unwrap_or(0)
+/// Whether a segment with that hash is durable in a data folder.
+pub fn is_durable(folder: &Path, hash: Hash) -> bool {
+    let sql = "SELECT count(*) FROM segment WHERE hash = ?1";
+    open(folder, "ledger.db")
+        .and_then(|db| db.query_row(sql, [hash.0], |row| row.get::<_, i64>(0)).ok())
+        .is_some_and(|count| count > 0)
 }
 
 /// Whether the office at `node` may hold the ledgers of the place with that byte: by the table of

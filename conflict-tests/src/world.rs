@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use taizhang_core::Sabotage;
 use taizhang_core::feed::entry::Person;
-use taizhang_core::id::{Level, PlaceId, RecordId, ReplicaId, SliceId};
+use taizhang_core::feed::frontier::Head;
+use taizhang_core::id::{FeedId, Level, PlaceId, RecordId, ReplicaId, SliceId};
 use taizhang_core::place::{Dated, Place};
 use taizhang_core::sync::message::Message;
 use taizhang_core::sync::session::{Input, Output, Report, Session};
 use taizhang_core::time::UtcMillis;
 use taizhang_node::engine::command::Inputs;
 use taizhang_node::engine::values::Source;
-use taizhang_node::engine::{Engine, Event};
+use taizhang_node::engine::{Engine, Event, Surroundings};
 use taizhang_node::identity::found::{NewKeys, found};
 use taizhang_node::identity::keys::Identity;
 use taizhang_node::store::Durability;
@@ -35,6 +36,8 @@ pub struct Replica {
     /// Its data folder.
     pub folder: PathBuf,
     identity: Identity,
+    /// Id of its machine, kept outside its folder.
+    machine: [u8; 32],
     /// The engine; none while crashed.
     pub engine: Option<Engine>,
 }
@@ -105,6 +108,19 @@ pub const OFFICES: [(&str, u8, Level, Option<Node>); 6] = [
 /// Start of simulated time: 2018-06-01 in China.
 pub const START: UtcMillis = UtcMillis(1_527_782_400_000);
 
+fn machine_of(name: &str) -> [u8; 32] {
+    *blake3::hash(name.as_bytes()).as_bytes()
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+        }
+    }
+}
+
 fn place_id(byte: u8) -> PlaceId {
     PlaceId([byte; 8])
 }
@@ -160,12 +176,13 @@ impl World {
         bytes
     }
 
-    fn open(&mut self, folder: &Path, identity: Identity, name: &str) -> Engine {
+    fn open(&mut self, folder: &Path, identity: Identity, machine: [u8; 32], name: &str) -> Engine {
         self.crashes += 1;
         let mut dice = Dice::new(self.seed, &format!("{name} {}", self.crashes));
         let chance = Box::new(move |bytes: &mut [u8]| dice.fill(bytes));
-        let mut engine = Engine::open(folder, identity, Durability::Simulated, chance, self.now)
-            .expect("a data folder opens");
+        let outside = Surroundings { durability: Durability::Simulated, machine, chance };
+        let mut engine =
+            Engine::open(folder, identity, outside, self.now).expect("a data folder opens");
         engine.sabotage = self.sabotage;
         if self.sabotage == Some(Sabotage::SegmentRecut) {
             engine.forget_last_cut().expect("sabotage");
@@ -178,7 +195,8 @@ impl World {
         let (replica, seal) = (ReplicaId(self.seed_bytes()), self.seed_bytes());
         let founded = found(place_id(byte), replica, seal, self.now.0 / 1000).expect("a network");
         let folder = self._folder.path().join(name);
-        let mut engine = self.open(&folder, founded.identity.clone(), name);
+        let machine = machine_of(name);
+        let mut engine = self.open(&folder, founded.identity.clone(), machine, name);
         let children = vec![
             (place_id(1), vec![place(2, Level::County), place(3, Level::County)]),
             (place_id(2), vec![place(4, Level::Township)]),
@@ -196,6 +214,7 @@ impl World {
             parent: None,
             folder,
             identity: founded.identity,
+            machine,
             engine: Some(engine),
         });
     }
@@ -216,7 +235,8 @@ impl World {
         let identity =
             keys.accept(root, admission.certificates, vec!["sim".into()]).expect("an identity");
         let folder = self._folder.path().join(name);
-        let mut engine = self.open(&folder, identity.clone(), name);
+        let machine = machine_of(name);
+        let mut engine = self.open(&folder, identity.clone(), machine, name);
         engine.begin().expect("begin");
         engine.take_admission(admission.segments, admission.chains, now).expect("directives");
         engine.commit().expect("commit");
@@ -229,16 +249,10 @@ impl World {
             parent: Some(parent),
             folder,
             identity,
+            machine,
             engine,
         });
-        self.links.push(Link {
-            child: node,
-            parent,
-            up: true,
-            sessions: None,
-            to_parent: Pipe::default(),
-            to_child: Pipe::default(),
-        });
+        self.links.push(Link::new(node, parent));
     }
 
     /// The engine of a replica that runs.
@@ -317,9 +331,66 @@ impl World {
             let replica = &self.replicas[node];
             let (folder, identity, name) =
                 (replica.folder.clone(), replica.identity.clone(), replica.name);
-            let engine = self.open(&folder, identity, name);
+            let engine = self.open(&folder, identity, replica.machine, name);
             self.replicas[node].engine = Some(engine);
         }
+    }
+
+    /// A copy of a replica's data as it is on disk now.
+    ///
+    /// # Panics
+    ///
+    /// If the copy fails.
+    pub fn image(&mut self, node: Node) -> PathBuf {
+        self.crashes += 1;
+        let target = self._folder.path().join(format!("image-{}", self.crashes));
+        let engine = self.replicas[node].engine.take();
+        drop(engine);
+        copy(&self.replicas[node].folder, &target);
+        self.crash(node);
+        self.restart(node);
+        target
+    }
+
+    /// Puts an older image in place of a replica's data: the machine stays the same.
+    ///
+    /// # Panics
+    ///
+    /// If the copy fails.
+    pub fn restore(&mut self, node: Node, image: &Path) {
+        self.crash(node);
+        std::fs::remove_dir_all(&self.replicas[node].folder).expect("a folder");
+        copy(image, &self.replicas[node].folder);
+        self.restart(node);
+    }
+
+    /// Copies a replica's data folder to a second PC, which runs beside it. `found` says whether the
+    /// folder notices the other machine at start.
+    ///
+    /// # Panics
+    ///
+    /// If the copy fails.
+    pub fn clone_replica(&mut self, node: Node, found: bool) -> Node {
+        let image = self.image(node);
+        let original = &self.replicas[node];
+        let (place, level, parent, identity) =
+            (original.place, original.level, original.parent, original.identity.clone());
+        let machine = if found { *blake3::hash(b"clone").as_bytes() } else { original.machine };
+        let clone = self.replicas.len();
+        self.replicas.push(Replica {
+            name: "clone",
+            place,
+            level,
+            parent,
+            folder: image,
+            identity,
+            machine,
+            engine: None,
+        });
+        self.restart(clone);
+        let parent = parent.expect("a child");
+        self.links.push(Link::new(clone, parent));
+        clone
     }
 
     /// Cuts or heals a link.
@@ -385,6 +456,9 @@ impl World {
     fn work(&mut self, node: Node) {
         let now = self.now;
         let Some(engine) = self.replicas[node].engine.as_mut() else { return };
+        if engine.needs_healing() {
+            engine.heal(now).expect("heal");
+        }
         engine.begin().expect("begin");
         engine.flush(now).expect("flush");
         engine.project(now, 16).expect("project");
@@ -401,6 +475,13 @@ impl World {
         let Some(engine) = self.replicas[node].engine.as_mut() else { return };
         for event in engine.take_events() {
             for index in 0..self.links.len() {
+                if matches!(event, Event::Forked(_) | Event::Restart) {
+                    let link = &mut self.links[index];
+                    if link.child == node || link.parent == node {
+                        link.drop_sessions();
+                    }
+                    continue;
+                }
                 self.tell(index, node, &event);
             }
         }
@@ -417,6 +498,7 @@ impl World {
         let Some(engine) = self.replicas[node].engine.as_ref() else { return };
         let input = match event {
             Event::Advanced(heads) => Input::Advanced(heads.clone()),
+            Event::Forked(_) | Event::Restart => return,
             Event::DirectivesChanged => {
                 let tree = std::sync::Arc::new(engine.directives.tree.clone());
                 Input::ScopeChanged(tree, engine.shared_frontiers(peer_place))
@@ -549,13 +631,12 @@ impl World {
     }
 
     /// An ack is never sent for what is not on disk: asked of the file, with SQL of our own.
-    fn judge_ack(&mut self, node: Node, feeds: &[(taizhang_core::id::FeedId, u64)]) {
-        for (feed, count) in feeds {
-            let durable = crate::oracle::durable_count(&self.replicas[node].folder, feed);
-            if durable < *count {
+    fn judge_ack(&mut self, node: Node, feeds: &[(FeedId, Head)]) {
+        for (feed, head) in feeds {
+            if !crate::oracle::is_durable(&self.replicas[node].folder, head.hash) {
                 self.broken.push(format!(
-                    "{} acked {count} segments of {feed} but its disk has {durable}",
-                    self.replicas[node].name
+                    "{} acked {} segments of {feed} but its disk has not the last",
+                    self.replicas[node].name, head.count
                 ));
             }
         }
@@ -563,6 +644,11 @@ impl World {
 }
 
 impl Link {
+    fn new(child: Node, parent: Node) -> Self {
+        let (to_parent, to_child) = (Pipe::default(), Pipe::default());
+        Self { child, parent, up: true, sessions: None, to_parent, to_child }
+    }
+
     fn session(&mut self, at_child: bool) -> Option<&mut Session> {
         let (child, parent) = self.sessions.as_mut()?;
         Some(if at_child { child } else { parent })

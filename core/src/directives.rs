@@ -26,6 +26,8 @@ pub const ROSTER: &str = "sys_roster";
 pub const CATALOGUE: &str = "sys_catalogue";
 /// Policy versions.
 pub const POLICY: &str = "sys_policy";
+/// Closed epochs.
+pub const EPOCH: &str = "sys_epoch";
 
 /// What a certificate chain that leads to the root says.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -87,6 +89,8 @@ pub struct Directives {
     pub catalogue_errors: Vec<CatalogueError>,
     /// Policy versions by publishing place.
     pub policies: BTreeMap<PlaceId, Vec<PolicyVersion>>,
+    /// Epochs that their author has closed: their receipts are withdrawn.
+    pub closed: BTreeSet<AuthorId>,
     /// Segments applied of each directive feed.
     pub applied: BTreeMap<(SliceId, AuthorId), u64>,
     reader: Arc<dyn ChainReader>,
@@ -144,6 +148,7 @@ impl Directives {
             catalogue,
             catalogue_errors: Vec::new(),
             policies: BTreeMap::new(),
+            closed: BTreeSet::new(),
             applied: BTreeMap::new(),
             reader,
         }
@@ -172,6 +177,11 @@ impl Directives {
             ROSTER => self.apply_roster(row, origin),
             CATALOGUE => self.apply_part(row),
             POLICY => self.apply_policy(row, origin),
+            EPOCH => {
+                let key = row.created.author.key;
+                let closed = row.text("closed").parse().map(|epoch| AuthorId { key, epoch });
+                closed.is_ok_and(|author| self.closed.insert(author))
+            }
             _ => false,
         }
     }

@@ -11,6 +11,7 @@
 //!   counts is decided by the prescan and the verdict.
 
 pub mod entry;
+pub mod fork;
 pub mod frontier;
 pub mod receipt;
 pub mod segment;

@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 use taizhang_core::id::{Level, PlaceId, ReplicaId};
 use taizhang_core::place::import::{PlaceRow, PlaceSeed, check};
 use taizhang_core::place::{Dated, Place};
-use taizhang_node::cli::{Options, chance};
+use taizhang_node::cli::{Options, chance, outside};
 use taizhang_node::driver::clock;
 use taizhang_node::engine::Engine;
 use taizhang_node::identity::found::found;
 use taizhang_node::identity::keys::{Identity, save_root_key};
-use taizhang_node::store::Durability;
 
 /// The real tree, kept in the project.
 pub const SHANGQIU: &str = include_str!("../../deploy/places/shangqiu.csv");
@@ -160,8 +159,8 @@ fn found_folder(
         found(seeded.city.id, replica, seal, now.0 / 1000).map_err(|error| text(&error))?;
     save_root_key(root_key, &founded.root_key_pem, password).map_err(|error| text(&error))?;
     let identity = founded.identity;
-    let mut engine = Engine::open(data, identity.clone(), Durability::Full, random, now)
-        .map_err(|error| text(&error))?;
+    let mut engine =
+        Engine::open(data, identity.clone(), outside(data), now).map_err(|error| text(&error))?;
     engine.begin().map_err(|error| text(&error))?;
     let parts = taizhang_core::base_catalogue();
     engine.found_city(&seeded.city, &seeded.children, &parts, now).map_err(|error| text(&error))?;

@@ -17,8 +17,8 @@ use taizhang_core::id::RecordId;
 
 use crate::control;
 use crate::driver::{Replica, clock};
-use crate::engine::Engine;
 use crate::engine::command::{Choice, Inputs};
+use crate::engine::{Engine, Surroundings};
 use crate::identity::code::EnrolmentCode;
 use crate::identity::found::NewKeys;
 use crate::identity::keys::Identity;
@@ -328,9 +328,19 @@ pub fn open(options: &Options) -> Result<Replica, String> {
         ));
     }
     let identity = Identity::load(&options.data).map_err(|error| error.to_string())?;
-    let engine = Engine::open(&options.data, identity, Durability::Full, chance(), clock::now());
+    let engine = Engine::open(&options.data, identity, outside(&options.data), clock::now());
     let engine = engine.map_err(|error: StoreError| error.to_string())?;
     Replica::start(engine).map_err(|error| error.to_string())
+}
+
+/// What the engine of a data folder gets from this machine. Makes the folder, whose number in the
+/// file system is part of its binding.
+pub fn outside(data: &std::path::Path) -> Surroundings {
+    if let Err(error) = std::fs::create_dir_all(data) {
+        tracing::warn!(%error, "the data folder cannot be made");
+    }
+    let machine = crate::driver::machine::machine_id(data);
+    Surroundings { durability: Durability::Full, machine, chance: chance() }
 }
 
 /// Random bytes of the operating system.
@@ -363,7 +373,8 @@ fn join_folder(code: &str, options: &Options) -> Result<Value, String> {
         .accept(root, admission.certificates, code.addresses)
         .map_err(|error| error.to_string())?;
     let now = clock::now();
-    let mut engine = Engine::open(&options.data, identity.clone(), Durability::Full, chance(), now)
+    let outside = outside(&options.data);
+    let mut engine = Engine::open(&options.data, identity.clone(), outside, now)
         .map_err(|error| error.to_string())?;
     engine.begin().map_err(|error| error.to_string())?;
     engine

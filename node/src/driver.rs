@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod dial;
 pub mod link;
+pub mod machine;
 mod worker;
 
 use std::collections::BTreeMap;

@@ -14,6 +14,7 @@
 pub mod admit;
 pub mod command;
 pub mod derive;
+pub mod heal;
 pub mod ingest;
 pub mod policy;
 pub mod project;
@@ -38,6 +39,7 @@ use taizhang_core::time::UtcMillis;
 use crate::identity::keys::Identity;
 use crate::store::{Durability, Store, StoreError};
 use derive::Working;
+use ingest::HealReason;
 
 /// Fills a buffer with random bytes.
 pub type Chance = Box<dyn FnMut(&mut [u8]) + Send>;
@@ -49,8 +51,22 @@ pub enum Event {
     Advanced(Vec<(FeedId, Head)>),
     /// Tree, roster or catalogue changed: scopes must be derived again.
     DirectivesChanged,
+    /// A feed of a slice forked: links start over, so that both branches travel.
+    Forked(SliceId),
     /// New receipts, own or foreign.
     Receipts(Vec<SealedReceipt>),
+    /// The own epoch changed: links start over.
+    Restart,
+}
+
+/// What the engine gets from outside.
+pub struct Surroundings {
+    /// How durable commits are.
+    pub durability: Durability,
+    /// Id of the machine and folder, kept outside the folder: a copy elsewhere has another one.
+    pub machine: [u8; 32],
+    /// Randomness.
+    pub chance: Chance,
 }
 
 /// One replica.
@@ -63,7 +79,7 @@ pub struct Engine {
     pub author: AuthorId,
     /// What the directive slices say.
     pub directives: Arc<Directives>,
-    /// Set when continuity was lost: nothing may be written until repaired.
+    /// Set when state could not be read back after a failure: nothing may be written.
     pub frozen: Option<String>,
     pub(crate) held: Frontiers,
     pub(crate) keys: Arc<BTreeSet<SealKey>>,
@@ -77,6 +93,12 @@ pub struct Engine {
     /// While the ledger is projected at start: what is unsealed was not judged yet, so it must not be
     /// cut with what is seen so far.
     pub(crate) catching_up: bool,
+    /// Why own entries must be written again, if they must.
+    pub(crate) heal_due: Option<HealReason>,
+    /// Another branch of a feed counts than was projected.
+    pub(crate) line_changed: bool,
+    /// Segments of a branch came: own entries may stand there.
+    pub(crate) branch_due: bool,
     /// A parked directive was applied: everything parked may move.
     pub(crate) unparked_directives: bool,
     /// State to which a refused job returns.
@@ -96,10 +118,10 @@ impl Engine {
     pub fn open(
         folder: &Path,
         identity: Identity,
-        durability: Durability,
-        mut chance: Chance,
+        outside: Surroundings,
         now: UtcMillis,
     ) -> Result<Self, StoreError> {
+        let Surroundings { durability, machine, mut chance } = outside;
         let store = Store::open(folder, durability)?;
         let epoch = match store.meta("epoch")?.and_then(|bytes| Epoch::from_slice(&bytes)) {
             Some(epoch) => epoch,
@@ -131,6 +153,9 @@ impl Engine {
             receipts_due: BTreeSet::new(),
             catalogue_dirty: false,
             catching_up: false,
+            heal_due: None,
+            line_changed: false,
+            branch_due: false,
             unparked_directives: false,
             durability,
             #[cfg(feature = "sabotage")]
@@ -138,6 +163,11 @@ impl Engine {
         };
         engine.load_directives()?;
         engine.catch_up(now)?;
+        engine.bind(&machine, now)?;
+        if !engine.store.again()?.is_empty() {
+            engine.line_changed = true;
+            engine.heal(now)?;
+        }
         Ok(engine)
     }
 
@@ -193,7 +223,7 @@ impl Engine {
         self.begin()?;
         self.project_tail(now)?;
         self.commit()?;
-        self.events.clear();
+        self.events.retain(|event| matches!(event, Event::Restart | Event::Forked(_)));
         Ok(())
     }
 
@@ -205,6 +235,7 @@ impl Engine {
     pub fn rebuild(&mut self, now: UtcMillis) -> Result<(), StoreError> {
         self.store.clear_derived(self.durability)?;
         self.working.clear();
+        self.held = self.store.frontiers()?;
         self.load_directives()?;
         self.catch_up(now)
     }

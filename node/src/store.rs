@@ -1,7 +1,7 @@
 //! The two databases of a replica: `ledger.db` (ground truth) and `derived.db` (recomputed).
 //!
 //! SQL stands in this folder only, behind a narrow interface, so that a hub's store can move to
-//! another engine. [`ledger`] holds feeds and segments, [`peers`] chains, receipts, invitations,
+//! another engine. [`ledger`] holds feeds and segments, [`branch`] and [`again`] what forks leave, [`peers`] chains, receipts, invitations,
 //! contacts and the audit; [`derived`] what the projector writes, [`read`] what pages ask.
 //!
 //! # Invariants
@@ -9,6 +9,8 @@
 //! - One writer: the engine. Readers open their own read-only connections (WAL snapshots).
 //! - A group of jobs commits ledger first, then derived; derived may lag, never lead.
 
+pub mod again;
+pub mod branch;
 pub mod derived;
 pub mod ledger;
 pub mod peers;
@@ -19,7 +21,8 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-const LEDGER_MIGRATIONS: [&str; 1] = [include_str!("../migrations/ledger_0001.sql")];
+const LEDGER_MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/ledger_0001.sql"), include_str!("../migrations/ledger_0002.sql")];
 const DERIVED_SCHEMA: &str = include_str!("../migrations/derived_0001.sql");
 
 /// Why the store cannot serve.

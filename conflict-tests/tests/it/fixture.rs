@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use conflict_tests::world::World;
 use serde_json::{Value, json};
-use taizhang_node::cli::chance;
+use taizhang_node::cli::outside;
 use taizhang_node::engine::Engine;
 use taizhang_node::identity::keys::Identity;
-use taizhang_node::store::Durability;
 
 fn folder(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/format-{format}"))
@@ -71,7 +70,7 @@ fn data_folders_of_every_format_open_with_the_same_hashes() {
         let identity = Identity::load(temporary.path()).unwrap();
         let now = conflict_tests::world::START.plus(60_000);
         let engine =
-            Engine::open(temporary.path(), identity, Durability::Full, chance(), now).unwrap();
+            Engine::open(temporary.path(), identity, outside(temporary.path()), now).unwrap();
         let text = std::fs::read_to_string(temporary.path().join("hashes.json")).unwrap();
         let expected: Vec<Value> = serde_json::from_str(&text).unwrap();
         assert!(expected.len() > 3);

@@ -2,14 +2,16 @@
 //!
 //! The change is composed from the record's log, so no document is loaded to edit one.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
 use automerge::legacy::{Key, ObjectId, Op as RawOp, OpId as RawOpId, OpType, SortedVec};
 use automerge::{ActorId, AutoCommit, Change, ChangeHash, ExpandedChange, ScalarValue};
 
+use super::change::{OpId, ScannedChange};
 use super::log::RecordLog;
 use super::value::{LEDGER_KEY, Value};
-use crate::id::Actor;
+use crate::id::{Actor, Hash};
 use crate::limits;
 use crate::time::UtcMillis;
 
@@ -65,15 +67,7 @@ pub fn compose(
             None => OpType::Delete,
             Some(value) => OpType::Put(scalar(value)),
         };
-        let pred: SortedVec<RawOpId> =
-            tips.iter().map(|op| RawOpId(op.counter, ActorId::from(&op.actor.0[..]))).collect();
-        operations.push(RawOp {
-            action,
-            obj: ObjectId::Root,
-            key: Key::Map(key.as_str().into()),
-            pred,
-            insert: false,
-        });
+        operations.push(raw_op(key, action, &tips));
     }
     if operations.is_empty() {
         return Err(EditError::Nothing);
@@ -96,6 +90,92 @@ pub fn compose(
         extra_bytes: Vec::new(),
     });
     Ok(change.raw_bytes().to_vec())
+}
+
+/// What became of operations and changes of one record that were written again: old to new.
+#[derive(Debug, Default)]
+pub struct Rewritten {
+    /// Operations.
+    pub ops: BTreeMap<OpId, OpId>,
+    /// Changes.
+    pub changes: BTreeMap<Hash, Hash>,
+}
+
+/// Writes a change again under another actor: the same keys and values, after what the original
+/// followed as far as it is held, so that it stands beside whatever was written meanwhile. Lines and
+/// marks keep their keys; what stands there already is left out, so writing twice changes nothing.
+///
+/// # Errors
+///
+/// [`EditError::Nothing`] if everything stands already.
+pub fn rewrite(
+    log: &RecordLog,
+    original: &ScannedChange,
+    actor: Actor,
+    rewritten: &mut Rewritten,
+) -> Result<Vec<u8>, EditError> {
+    let mut deps: BTreeSet<usize> = original
+        .deps
+        .iter()
+        .filter_map(|dep| log.position(*rewritten.changes.get(dep).unwrap_or(dep)))
+        .collect();
+    if deps.is_empty() && !original.deps.is_empty() {
+        deps.extend(log.heads());
+    }
+    deps.extend(log.changes.iter().rposition(|change| change.actor == actor));
+    let past: BTreeSet<usize> = deps.iter().flat_map(|at| log.ancestors(*at)).collect();
+    let deps: Vec<usize> = deps.difference(&past).copied().collect();
+    let past: BTreeSet<usize> = past.into_iter().chain(deps.iter().copied()).collect();
+    let mut kept = Vec::new();
+    for (op, counter) in original.ops.iter().zip(original.start_op..) {
+        let preds: Vec<OpId> = op
+            .preds
+            .iter()
+            .map(|pred| rewritten.ops.get(pred).copied().unwrap_or(*pred))
+            .filter(|pred| {
+                log.op(*pred).is_some_and(|(at, before)| {
+                    past.contains(&at) && before.key == op.key && before.value.is_some()
+                })
+            })
+            .collect();
+        let stands = op.preds.is_empty() && log.holds(&op.key, op.value.as_ref());
+        if stands || (op.value.is_none() && preds.is_empty()) {
+            continue;
+        }
+        kept.push((counter, op, preds));
+    }
+    if kept.is_empty() {
+        return Err(EditError::Nothing);
+    }
+    let start = 1 + deps.iter().map(|at| log.changes[*at].max_op()).max().unwrap_or(0);
+    let operations = kept.iter().map(|(_, op, preds)| {
+        let action = op.value.as_ref().map_or(OpType::Delete, |value| OpType::Put(scalar(value)));
+        raw_op(&op.key, action, preds)
+    });
+    let change = Change::from(ExpandedChange {
+        operations: operations.collect(),
+        actor_id: ActorId::from(&actor.0[..]),
+        author: None,
+        hash: None,
+        seq: log.last_seq(actor) + 1,
+        start_op: NonZeroU64::MIN.saturating_add(start - 1),
+        time: original.time_s,
+        message: None,
+        deps: deps.iter().map(|at| ChangeHash(log.changes[*at].hash.0)).collect(),
+        extra_bytes: Vec::new(),
+    });
+    for ((old, _, _), new) in kept.iter().zip(start..) {
+        let old = OpId { counter: *old, actor: original.actor };
+        rewritten.ops.insert(old, OpId { counter: new, actor });
+    }
+    rewritten.changes.insert(original.hash, Hash(change.hash().0));
+    Ok(change.raw_bytes().to_vec())
+}
+
+fn raw_op(key: &str, action: OpType, preds: &[OpId]) -> RawOp {
+    let pred: SortedVec<RawOpId> =
+        preds.iter().map(|op| RawOpId(op.counter, ActorId::from(&op.actor.0[..]))).collect();
+    RawOp { action, obj: ObjectId::Root, key: Key::Map(key.into()), pred, insert: false }
 }
 
 fn check_size(key: &str, value: Option<&Value>) -> Result<(), EditError> {

@@ -162,6 +162,14 @@ impl RecordLog {
         tips.difference(&overwritten).copied().collect()
     }
 
+    /// Whether a counted operation put exactly this value at `key`.
+    pub fn holds(&self, key: &str, value: Option<&Value>) -> bool {
+        value.is_some()
+            && self.changes.iter().filter(|change| change.origin.counted).any(|change| {
+                change.ops.iter().any(|op| op.key == key && op.value.as_ref() == value)
+            })
+    }
+
     /// Checks a scanned change against the log and gives the positions of its dependencies.
     ///
     /// # Errors

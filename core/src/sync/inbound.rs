@@ -39,14 +39,17 @@ pub struct Batch {
 /// What became of one segment of a batch.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stored {
-    /// It is durable now.
-    Stored,
-    /// It was durable already.
-    Held,
+    /// It is durable now: where it was filed and its position there. Of a forked feed this may be a
+    /// branch (see [`crate::feed::fork`]).
+    Stored(FeedId, Head),
+    /// It was durable already, there.
+    Held(FeedId, Head),
     /// Another peer's segments came between: ask again.
     Gap(Head),
-    /// The feed forked between check and commit.
-    Fork,
+    /// Its predecessor is on a branch that is not held: ask for what is before it.
+    Unknown,
+    /// The feed has more branches than are kept.
+    TooMany,
 }
 
 /// State of the receiving side.
@@ -56,8 +59,12 @@ pub struct Inbound {
     ahead: BTreeMap<FeedId, Head>,
     /// Verified, not yet handed to the driver.
     waiting: Batch,
-    /// Handed to the driver.
-    committing: Option<(BatchId, Vec<(FeedId, Head)>)>,
+    /// Handed to the driver: feed and number of each segment.
+    committing: Option<(BatchId, Vec<(FeedId, u64)>)>,
+    /// From where each feed was asked for last.
+    wanted: BTreeMap<FeedId, u64>,
+    /// How far back the last search for a fork's base went, by feed.
+    back: BTreeMap<FeedId, u64>,
     next_batch: BatchId,
     /// Chains that the driver reads, oldest first.
     chains: VecDeque<Vec<Vec<u8>>>,
@@ -144,24 +151,15 @@ impl Session {
             }
             return;
         }
-        match self.expected(feed).accepts(segment.number, segment.previous) {
-            Ok(()) => {}
-            Err(FrontierError::Held(_)) => {
-                let held = self.held.head(feed).count;
-                if segment.number < held {
-                    self.send(Message::Ack(vec![(feed, held)]));
-                }
-                return;
-            }
+        let continues = match self.expected(feed).accepts(segment.number, segment.previous) {
+            Ok(()) => true,
+            // Held, or on another branch: the ledger decides by the hashes.
+            Err(FrontierError::Held(_) | FrontierError::Fork { .. }) => false,
             Err(FrontierError::Gap { .. }) => {
-                self.send(Message::Want(feed, self.expected(feed)));
+                self.want(feed, self.expected(feed));
                 return;
             }
-            Err(error @ FrontierError::Fork { .. }) => {
-                self.stop(feed, Refusal::Fork, &error.to_string());
-                return;
-            }
-        }
+        };
         let hash = sealed.hash();
         if !verify_seal(feed.author.key, hash, &sealed.seal) {
             self.stop(feed, Refusal::BadSeal, "its seal does not verify");
@@ -171,12 +169,14 @@ impl Session {
             self.close(CloseReason::Protocol("sends beyond the window".into()));
             return;
         }
-        self.inbound.ahead.insert(feed, Head { count: segment.number + 1, hash });
+        if continues {
+            self.inbound.ahead.insert(feed, Head { count: segment.number + 1, hash });
+        }
         let (number, previous) = (segment.number, segment.previous);
         self.inbound.waiting.segments.push(Verified { feed, number, previous, hash, sealed });
         #[cfg(feature = "sabotage")]
         if self.sabotaged(crate::Sabotage::AckBeforeCommit) {
-            self.send(Message::Ack(vec![(feed, number + 1)]));
+            self.send(Message::Ack(vec![(feed, Head { count: number + 1, hash })]));
         }
     }
 
@@ -226,40 +226,35 @@ impl Session {
         }
         let id = self.inbound.next_batch;
         self.inbound.next_batch += 1;
-        let heads = batch
-            .segments
-            .iter()
-            .map(|one| (one.feed, Head { count: one.number + 1, hash: one.hash }))
-            .collect();
-        self.inbound.committing = Some((id, heads));
+        let numbers = batch.segments.iter().map(|one| (one.feed, one.number)).collect();
+        self.inbound.committing = Some((id, numbers));
         self.outputs.push_back(Output::Commit(id, batch));
     }
 
     pub(super) fn committed(&mut self, id: BatchId, stored: &[Stored]) {
-        let Some((_, heads)) = self.inbound.committing.take_if(|(waiting, _)| *waiting == id)
+        let Some((_, numbers)) = self.inbound.committing.take_if(|(waiting, _)| *waiting == id)
         else {
             return;
         };
-        let mut acks: BTreeMap<FeedId, u64> = BTreeMap::new();
-        for ((feed, head), outcome) in heads.into_iter().zip(stored) {
+        let mut acks: BTreeMap<FeedId, Head> = BTreeMap::new();
+        for ((feed, number), outcome) in numbers.into_iter().zip(stored) {
             match outcome {
-                Stored::Stored | Stored::Held => {
-                    if head.count > self.held.head(feed).count {
-                        self.held.set(feed, head);
+                Stored::Stored(filed, head) | Stored::Held(filed, head) => {
+                    self.filed(feed, number, *filed, *head);
+                    let acked = acks.entry(*filed).or_insert(*head);
+                    if head.count > acked.count {
+                        *acked = *head;
                     }
-                    if head.count > self.peer.head(feed).count {
-                        self.peer.set(feed, head);
-                    }
-                    acks.insert(feed, head.count);
                 }
                 Stored::Gap(have) => {
                     self.inbound.ahead.remove(&feed);
                     self.inbound.waiting.segments.retain(|one| one.feed != feed);
-                    self.send(Message::Want(feed, *have));
+                    self.want(feed, *have);
                 }
-                Stored::Fork => {
+                Stored::Unknown => self.search_back(feed, number),
+                Stored::TooMany => {
                     self.inbound.waiting.segments.retain(|one| one.feed != feed);
-                    self.stop(feed, Refusal::Fork, "it follows a branch that is not held");
+                    self.stop(feed, Refusal::Fork, "its feed has more branches than are kept");
                 }
             }
             if self.inbound.ahead.get(&feed).is_some_and(|ahead| *ahead == self.held.head(feed)) {
@@ -269,5 +264,43 @@ impl Session {
         if !acks.is_empty() {
             self.send(Message::Ack(acks.into_iter().collect()));
         }
+    }
+
+    /// A segment stands in the ledger, filed under `filed` at `head`.
+    fn filed(&mut self, feed: FeedId, number: u64, filed: FeedId, head: Head) {
+        self.inbound.back.remove(&feed);
+        if head.count > self.held.head(filed).count {
+            self.held.set(filed, head);
+        }
+        if head.count > self.peer.head(filed).count {
+            self.peer.set(filed, head);
+        }
+        if filed == feed {
+            return;
+        }
+        // What the peer calls the line is a branch here: it lacks our line from the fork on.
+        let base = (number + 1).saturating_sub(head.count);
+        if self.peer.head(feed).count > base {
+            self.peer.set(feed, Head { count: base, hash: crate::id::Hash::default() });
+            self.outbound.offer([(feed.lane, feed.slice)]);
+        }
+    }
+
+    /// Asks for a feed from a head on, once, and not while its fork's base is searched.
+    fn want(&mut self, feed: FeedId, head: Head) {
+        let searching = self.inbound.back.contains_key(&feed);
+        if !searching && self.inbound.wanted.insert(feed, head.count) != Some(head.count) {
+            self.send(Message::Want(feed, head));
+        }
+    }
+
+    /// Asks for what is before a segment whose predecessor is not held, further back each time.
+    fn search_back(&mut self, feed: FeedId, number: u64) {
+        self.inbound.ahead.remove(&feed);
+        self.inbound.waiting.segments.retain(|one| one.feed != feed);
+        let back = self.inbound.back.entry(feed).or_insert(0);
+        *back = (*back * 2).clamp(1, u64::MAX >> 1);
+        let count = number.saturating_sub(*back);
+        self.send(Message::Want(feed, Head { count, hash: crate::id::Hash::default() }));
     }
 }

@@ -44,7 +44,7 @@ pub struct Hello {
 pub enum Refusal {
     /// The seal does not verify, or bytes are malformed.
     BadSeal,
-    /// It follows a branch that is not held.
+    /// The feed has more branches than are kept.
     Fork,
     /// Not in the scope of this link.
     OutOfScope,
@@ -53,8 +53,8 @@ pub enum Refusal {
 /// Everything that is said. Closed on purpose.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Message {
-    /// Stored durably: of each feed, the number of segments held.
-    Ack(Vec<(FeedId, u64)>),
+    /// Stored durably: of each feed, how far. The hash tells branches of a forked feed apart.
+    Ack(Vec<(FeedId, Head)>),
     /// The sender leaves, and why.
     Bye(String),
     /// A certificate chain, leaf first, ahead of its author's feeds.

@@ -53,14 +53,22 @@ pub struct SegmentsRead {
     pub more: bool,
 }
 
+/// A segment that was sent and not acked yet.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    number: u64,
+    hash: crate::id::Hash,
+    bytes: usize,
+}
+
 /// State of the sending side.
 #[derive(Debug, Default)]
 pub struct Outbound {
     /// Slices in which the peer lacks something, in lane order.
     queue: BTreeSet<(Lane, SliceId)>,
     reading: Option<(Lane, SliceId)>,
-    /// Sent and not acked: feed to (number, bytes).
-    in_flight: BTreeMap<FeedId, VecDeque<(u64, usize)>>,
+    /// Sent and not acked, by feed.
+    in_flight: BTreeMap<FeedId, VecDeque<InFlight>>,
     in_flight_bytes: usize,
     in_flight_count: usize,
     /// Segments sent of each feed, beyond what the peer has acked.
@@ -103,9 +111,20 @@ impl Outbound {
         self.sent.insert(feed, count);
     }
 
+    /// Other lines and branches of the same author, slice and lane that are under way.
+    pub(super) fn branches_beside(&self, feed: FeedId) -> Vec<FeedId> {
+        let beside = |other: &&FeedId| {
+            **other != feed
+                && other.slice == feed.slice
+                && other.lane == feed.lane
+                && other.author.key == feed.author.key
+        };
+        self.in_flight.keys().filter(beside).copied().collect()
+    }
+
     fn forget(&mut self, feed: FeedId) {
-        for (_, bytes) in self.in_flight.remove(&feed).into_iter().flatten() {
-            self.in_flight_bytes -= bytes;
+        for one in self.in_flight.remove(&feed).into_iter().flatten() {
+            self.in_flight_bytes -= one.bytes;
             self.in_flight_count -= 1;
         }
         self.sent.remove(&feed);
@@ -192,7 +211,9 @@ impl Session {
             }
             let message = Message::Segment(outgoing.sealed);
             let bytes = message.size();
-            self.outbound.in_flight.entry(feed).or_default().push_back((outgoing.number, bytes));
+            let (number, hash) = (outgoing.number, outgoing.hash);
+            let queue = self.outbound.in_flight.entry(feed).or_default();
+            queue.push_back(InFlight { number, hash, bytes });
             self.outbound.in_flight_bytes += bytes;
             self.outbound.in_flight_count += 1;
             self.outbound.sent.insert(feed, outgoing.number + 1);
@@ -211,25 +232,27 @@ impl Session {
             .any(|frontier| frontier.heads.keys().any(|(_, author)| author.key == key))
     }
 
-    pub(super) fn acked(&mut self, feeds: &[(FeedId, u64)]) {
-        for (feed, count) in feeds {
-            // The peer may hold more through another link than we do.
-            let count = (*count).min(self.held.head(*feed).count);
-            if let Some(sent) = self.outbound.in_flight.get_mut(feed) {
-                while sent.front().is_some_and(|(number, _)| *number < count) {
-                    if let Some((_, bytes)) = sent.pop_front() {
-                        self.outbound.in_flight_bytes -= bytes;
-                        self.outbound.in_flight_count -= 1;
-                    }
+    pub(super) fn acked(&mut self, feeds: &[(FeedId, Head)]) {
+        for (feed, head) in feeds {
+            let sent = self.outbound.in_flight.get_mut(feed);
+            let at = sent.as_ref().and_then(|sent| {
+                sent.iter().position(|one| one.number + 1 == head.count && one.hash == head.hash)
+            });
+            if let (Some(sent), Some(at)) = (sent, at) {
+                for one in sent.drain(..=at) {
+                    self.outbound.in_flight_bytes -= one.bytes;
+                    self.outbound.in_flight_count -= 1;
                 }
                 if sent.is_empty() {
                     self.outbound.in_flight.remove(feed);
                     self.outbound.sent.remove(feed);
                 }
+            } else if *head != self.held.head(*feed) {
+                // An older segment, or one filed under a branch that is not known here.
+                continue;
             }
-            if count > self.peer.head(*feed).count {
-                let hash = self.held.head(*feed).hash;
-                self.peer.set(*feed, Head { count, hash });
+            if head.count > self.peer.head(*feed).count {
+                self.peer.set(*feed, *head);
             }
         }
     }

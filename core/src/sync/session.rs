@@ -43,7 +43,8 @@ pub struct SessionConfig {
 /// Everything that can happen to a session.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Input {
-    /// The ledger advanced, by ourselves or through another peer.
+    /// The ledger advanced, by ourselves or through another peer. Heads only grow; when a feed forks,
+    /// the link starts over instead.
     Advanced(Vec<(FeedId, Head)>),
     /// The chain asked for was read: the key that it certifies, or why it is refused.
     ChainRead(Result<SealKey, String>),
@@ -73,7 +74,8 @@ pub enum Report {
         /// The peer lacks some of our receipts.
         send_receipts: bool,
     },
-    /// The peer knows more of our own feed than we do: we forgot. Nothing may be written.
+    /// The peer says that it holds more of our own feed than we do. Its segments, sealed by our key,
+    /// will prove that we forgot; its word alone proves nothing.
     Amnesia(FeedId),
     /// Something from the peer was refused.
     Refused {
@@ -414,10 +416,15 @@ impl Session {
         for (slice, heads) in slices {
             for (lane, author, head) in heads {
                 let feed = FeedId { slice, lane, author };
-                if author == self.config.author && head.count > self.held.head(feed).count {
+                let held = self.held.head(feed);
+                if author == self.config.author && head.count > held.count {
                     self.report(Report::Amnesia(feed));
                 }
                 self.peer.set(feed, head);
+                if head.count == held.count && head.hash != held.hash {
+                    // A fork: the last segment is offered, the receiver asks for what is before it.
+                    self.peer.set(feed, Head { count: head.count - 1, hash: Hash::default() });
+                }
             }
         }
         if last {
@@ -479,6 +486,9 @@ impl Session {
         }
         self.outbound.rewind(feed, head.count);
         self.peer.set(feed, head);
+        for branch in self.outbound.branches_beside(feed) {
+            self.outbound.rewind(branch, self.peer.head(branch).count);
+        }
         self.outbound.offer([(feed.lane, feed.slice)]);
     }
 

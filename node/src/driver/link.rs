@@ -112,6 +112,7 @@ impl Link {
                 });
                 None
             }
+            Ok(Event::Forked(_) | Event::Restart) => Some(Input::LinkLost),
             Ok(Event::Receipts(receipts)) => {
                 let place = self.peer.place;
                 self.ask(move |engine| {
@@ -199,19 +200,8 @@ impl Link {
                 self.replica.set_link(peer.replica, |state| state.skew_ms = skew);
             }
             Report::Amnesia(feed) => {
-                let text = format!(
-                    "a peer holds more of our own feed {feed} than we do: this data folder is older \
-                     than what was sent; restore a newer one. Writing is stopped"
-                );
-                self.replica.audit("continuity lost", text.clone());
-                // A child's word alone does not stop an office.
-                if !peer.is_parent {
-                    return;
-                }
-                self.ask(move |engine| {
-                    engine.frozen = Some(text);
-                    Ok(Input::Advanced(Vec::new()))
-                });
+                // Its segments will prove it, or it was only said.
+                tracing::warn!(%feed, peer = %peer.place.short(), "a peer holds more of our feed");
             }
             Report::Refused { feed, reason } => {
                 let feed = feed.map(|feed| feed.to_string()).unwrap_or_default();

@@ -152,6 +152,10 @@ fn commit_group(engine: &mut Engine, group: Vec<Job>) {
 
 fn idle_work(engine: &mut Engine) -> Result<bool, StoreError> {
     let now = clock::now();
+    if engine.needs_healing() {
+        engine.heal(now)?;
+        return Ok(true);
+    }
     engine.begin()?;
     let worked = engine.flush(now).and_then(|()| engine.project(now, 64));
     match worked {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use taizhang_core::directives::ChainReader as _;
-use taizhang_core::feed::frontier::{FrontierError, Head};
+use taizhang_core::feed::frontier::Head;
 use taizhang_core::id::SealKey;
-use taizhang_core::sync::inbound::{Batch, Stored};
+use taizhang_core::sync::inbound::{Batch, Stored, Verified};
 use taizhang_core::time::UtcMillis;
 
-use super::Engine;
+use super::{Engine, Event};
 use crate::store::StoreError;
+use crate::store::branch::Filed;
 
 impl Engine {
     /// Reads a chain for a session.
@@ -33,30 +34,67 @@ impl Engine {
                 Arc::make_mut(&mut self.keys).insert(key);
             }
         }
-        let mut outcomes = Vec::with_capacity(batch.segments.len());
-        for one in &batch.segments {
-            let row = self.store.feed(&one.feed)?;
-            let outcome = match row.head.accepts(one.number, one.previous) {
-                Ok(()) => {
-                    self.store.append_segment(&one.feed, &one.sealed, 0, now)?;
-                    let head = Head { count: one.number + 1, hash: one.hash };
-                    self.advanced.push((one.feed, head));
-                    self.receipts_due.insert(one.feed.slice);
-                    Stored::Stored
-                }
-                Err(FrontierError::Held(number)) => {
-                    let known = self.store.segment_hash(row.id, number)?;
-                    if known == Some(one.hash) { Stored::Held } else { Stored::Fork }
-                }
-                Err(FrontierError::Gap { .. }) => Stored::Gap(row.head),
-                Err(FrontierError::Fork { .. }) => {
-                    let text = format!("feed {}: {}", one.feed, "two segments follow one");
+        batch.segments.iter().map(|one| self.ingest_one(one, now)).collect()
+    }
+
+    fn ingest_one(&mut self, one: &Verified, now: UtcMillis) -> Result<Stored, StoreError> {
+        let filed =
+            self.store.file_segment(&one.feed, one.number, one.previous, &one.sealed, now)?;
+        match filed {
+            Filed::New { feed, head, forked, line_changed } => {
+                self.advanced.push((feed, head));
+                self.receipts_due.insert(feed.slice);
+                if forked {
+                    let text = format!("feed {}: two segments follow one", one.feed);
                     self.store.audit("fork", &text, now)?;
-                    Stored::Fork
+                    self.held = self.store.frontiers()?;
+                    self.line_changed |= line_changed;
+                    self.events.push(Event::Forked(feed.slice));
                 }
-            };
-            outcomes.push(outcome);
+                // Sealed by our key and not cut here: this folder is not the only one that wrote.
+                if one.feed.author == self.author {
+                    self.heal_due = Some(HealReason::Forgotten);
+                }
+                self.branch_due |= forked || feed.author != one.feed.author;
+                Ok(Stored::Stored(feed, head))
+            }
+            Filed::Held(feed, head) => {
+                let past = head.count.saturating_sub(1);
+                let position = self.store.position_in(&feed, one.number)?.unwrap_or(past);
+                Ok(Stored::Held(feed, Head { count: position + 1, hash: one.hash }))
+            }
+            Filed::Unknown => {
+                let head = self.store.feed(&one.feed)?.head;
+                let gap = one.number > head.count;
+                Ok(if gap { Stored::Gap(head) } else { Stored::Unknown })
+            }
+            Filed::TooMany => {
+                let text = format!("feed {}: too many branches", one.feed);
+                self.store.audit("fork", &text, now)?;
+                Ok(Stored::TooMany)
+            }
         }
-        Ok(outcomes)
+    }
+}
+
+/// Why own entries must be written again under a new epoch.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HealReason {
+    /// A feed of our key has forked, and what we wrote may not count.
+    Forked,
+    /// A peer holds entries of our present epoch that this folder does not: an older copy.
+    Forgotten,
+    /// The folder stands on another machine, or was restored.
+    Moved,
+}
+
+impl HealReason {
+    /// The word in the statement that closes the old epoch.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Forked => "forked",
+            Self::Forgotten => "forgotten",
+            Self::Moved => "moved",
+        }
     }
 }

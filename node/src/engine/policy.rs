@@ -33,7 +33,7 @@ pub struct NewPolicy {
 const CHILDREN_PER_ENTRY: usize = 100;
 
 impl Engine {
-    fn directive(
+    pub(crate) fn directive(
         &mut self,
         place: PlaceId,
         action: Action,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taizhang_core::directives::{self, RowOrigin};
 use taizhang_core::feed::entry::Entry;
 use taizhang_core::feed::segment::Segment;
-use taizhang_core::id::{FeedId, RecordId, SliceId, SliceKind};
+use taizhang_core::id::{AuthorId, FeedId, RecordId, SliceId, SliceKind};
 use taizhang_core::limits;
 use taizhang_core::record::change::{ScannedChange, scan};
 use taizhang_core::record::fold::fold;
@@ -59,9 +59,10 @@ impl Engine {
         };
         let own = self.author;
         let foreign_directive = segments.iter().any(|stored| {
-            Segment::header(&stored.sealed.plain).is_ok_and(|segment| {
-                segment.feed.slice.kind == SliceKind::Directive && segment.feed.author != own
-            })
+            !stored.is_branch
+                && Segment::header(&stored.sealed.plain).is_ok_and(|segment| {
+                    segment.feed.slice.kind == SliceKind::Directive && segment.feed.author != own
+                })
         });
         if foreign_directive && !self.catching_up {
             self.flush(now)?;
@@ -69,6 +70,9 @@ impl Engine {
         let mut changed = false;
         let mut slices = std::collections::BTreeSet::new();
         for stored in &segments {
+            if stored.is_branch {
+                continue;
+            }
             let Ok(segment) = Segment::header(&stored.sealed.plain) else { continue };
             slices.insert(segment.feed.slice);
             changed |=
@@ -186,7 +190,7 @@ impl Engine {
         &mut self,
         slice: SliceId,
         record: RecordId,
-        position: (taizhang_core::id::AuthorId, u64),
+        position: (AuthorId, u64),
     ) -> Result<bool, StoreError> {
         let catalogue = Arc::clone(&self.directives.catalogue);
         let working = self.working(slice, record)?;
@@ -197,6 +201,10 @@ impl Engine {
         let Some(row) = fold(&working.log, ledger) else { return Ok(false) };
         if row.ledger == directives::CATALOGUE {
             self.catalogue_dirty = true;
+        }
+        if row.ledger == directives::EPOCH {
+            let epoch = row.text("closed").parse().unwrap_or_default();
+            self.store.drop_receipts(AuthorId { key: row.created.author.key, epoch })?;
         }
         let origin = RowOrigin { slice, record, position };
         Ok(Arc::make_mut(&mut self.directives).apply_row(&row, origin))

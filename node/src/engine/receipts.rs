@@ -79,6 +79,9 @@ impl Engine {
 
     fn flows(&self, receipt: &StoredReceipt, child: PlaceId, flow: Flow) -> bool {
         let tree = &self.directives.tree;
+        if self.directives.closed.contains(&receipt.issuer) {
+            return false;
+        }
         let issuer = match self.directives.roster.get(&receipt.issuer.key) {
             Some(known) => known.certified.place,
             None if receipt.issuer.key == self.author.key => self.place(),
@@ -160,6 +163,9 @@ impl Engine {
         let mut fresh = Vec::new();
         for sealed in receipts {
             let Ok(receipt) = sealed.open() else { continue };
+            if self.directives.closed.contains(&receipt.issuer) {
+                continue;
+            }
             let Some(issuer) = self.directives.roster.get(&receipt.issuer.key) else { continue };
             let place = issuer.certified.place;
             if !taizhang_core::place::holds(place, receipt.slice, &self.directives.tree) {

@@ -1,7 +1,7 @@
 //! One local entry: composed, judged like any other, made durable in the tail, projected at once.
 
 use taizhang_core::feed::entry::{Action, Entry, Person, RecordChange};
-use taizhang_core::id::{FeedId, ImportId, Lane, RecordId, SliceId, SliceKind};
+use taizhang_core::id::{ImportId, Lane, RecordId, SliceId, SliceKind};
 use taizhang_core::limits;
 use taizhang_core::record::edit::{EditError, KeyWrite, compose};
 use taizhang_core::time::UtcMillis;
@@ -75,34 +75,50 @@ impl Engine {
             import: local.import,
             changes,
         };
+        self.put_entry(local.slice, local.lane, entry, now)
+    }
+
+    /// Puts a composed entry into the tail, judged like any other.
+    ///
+    /// # Errors
+    ///
+    /// [`SaveError`]; nothing of the entry stands then.
+    pub(crate) fn put_entry(
+        &mut self,
+        slice: SliceId,
+        lane: Lane,
+        entry: Entry,
+        now: UtcMillis,
+    ) -> Result<(), SaveError> {
         if entry.bytes_count() > limits::ENTRY_BYTES_MAX
             || entry.changes.len() > limits::ENTRY_CHANGES_MAX
         {
             return Err(SaveError::TooLarge);
         }
-        let feed = FeedId { slice: local.slice, lane: local.lane, author: self.author };
-        let own_roster = local.slice.kind == SliceKind::Directive;
-        if own_roster {
-            self.store.push_tail(local.slice, local.lane, &entry.to_bytes())?;
-            self.cut(local.slice, local.lane, now)?;
+        let feed = self.own_feed(slice, lane);
+        if slice.kind == SliceKind::Directive {
+            self.store.push_tail(slice, lane, &entry.to_bytes())?;
+            self.cut(slice, lane, now)?;
             return Ok(());
         }
-        let sees = self.sees_now(local.slice);
+        let sees = self.sees_now(slice);
         let number = self.store.feed(&feed)?.head.count;
         let at = EntryAt { feed: &feed, sees: &sees, at: None, number };
         match self.apply_entry(&at, &entry)? {
             Applied::Counted => {}
             Applied::Held => return Err(SaveError::Edit(EditError::Nothing)),
             Applied::Void(reason) => {
-                self.working.remove(&(local.slice, writes[0].0));
+                for change in &entry.changes {
+                    self.working.remove(&(slice, change.record));
+                }
                 return Err(SaveError::NoAuthority(reason.to_string()));
             }
             Applied::Parked(waiting) => {
                 return Err(SaveError::NoAuthority(format!("{waiting:?}")));
             }
         }
-        self.store.push_tail(local.slice, local.lane, &entry.to_bytes())?;
-        self.cut_if_full(local.slice, local.lane, now)?;
+        self.store.push_tail(slice, lane, &entry.to_bytes())?;
+        self.cut_if_full(slice, lane, now)?;
         Ok(())
     }
 

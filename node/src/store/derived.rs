@@ -455,6 +455,26 @@ impl Store {
         Ok(list)
     }
 
+    /// Parked entries that wait for one of these.
+    pub fn parked_for(&self, waiting: &[Waiting]) -> Result<Vec<ParkedEntry>, StoreError> {
+        let words: Vec<String> =
+            waiting.iter().map(|one| serde_json::to_string(one).unwrap_or_default()).collect();
+        let mut query =
+            self.derived.prepare_cached("SELECT arrival, entry, waiting FROM parked")?;
+        let found = query.query_map([], |row| {
+            Ok((rows::count(row, 0)?, rows::count(row, 1)?, row.get::<_, String>(2)?))
+        })?;
+        let mut list = Vec::new();
+        for one in found {
+            let (arrival, entry, word) = one?;
+            if words.contains(&word) {
+                let entry = usize::try_from(entry).unwrap_or(0);
+                list.push(ParkedEntry { arrival, entry, sees: SeesMap::new() });
+            }
+        }
+        Ok(list)
+    }
+
     /// Notes a void entry.
     pub fn put_void(
         &self,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension as _, params};
 use taizhang_core::feed::frontier::{Frontiers, Head};
-use taizhang_core::feed::segment::Sealed;
+use taizhang_core::feed::segment::{Sealed, Segment};
 use taizhang_core::id::{AuthorId, FeedId, Hash, Lane, SliceId};
 use taizhang_core::sync::outbound::{Outgoing, ReadSegments, SegmentsRead};
 use taizhang_core::time::UtcMillis;
@@ -35,6 +35,8 @@ pub struct StoredSegment {
     pub feed_id: i64,
     /// Bytes and seal.
     pub sealed: Sealed,
+    /// Whether it stands on a branch that does not count.
+    pub is_branch: bool,
 }
 
 /// An unsealed own entry.
@@ -82,7 +84,7 @@ impl Store {
         Ok(found.unwrap_or_default())
     }
 
-    /// Appends a segment that continues its feed; gives its arrival position.
+    /// Appends an own segment, which continues its feed; gives its arrival position.
     pub fn append_segment(
         &self,
         feed: &FeedId,
@@ -95,8 +97,8 @@ impl Store {
         if row.id == 0 {
             self.ledger
                 .prepare_cached(
-                    "INSERT INTO feed (is_ledger, place, lane, author_key, epoch, head) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    "INSERT INTO feed (is_ledger, place, lane, author_key, epoch, head, real_epoch) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?5)",
                 )?
                 .execute(params![
                     is_ledger(feed.slice),
@@ -108,27 +110,31 @@ impl Store {
                 ])?;
             row.id = self.ledger.last_insert_rowid();
         }
-        self.ledger
-            .prepare_cached(
-                "INSERT INTO segment (feed_id, number, plain, hash, seal, committed_at_ms) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![
-                row.id,
-                signed(row.head.count),
-                sealed.plain,
-                hash.0,
-                sealed.seal,
-                now.0
-            ])?;
-        let arrival = self.ledger.last_insert_rowid();
+        let arrival = self.insert_segment(row.id, row.head.count, sealed, hash, now)?;
         self.ledger
             .prepare_cached(
                 "UPDATE feed SET count = count + 1, head = ?2, entries = entries + ?3 \
                  WHERE feed_id = ?1",
             )?
             .execute(params![row.id, hash.0, signed(entries)])?;
-        Ok(u64::try_from(arrival).unwrap_or(0))
+        Ok(arrival)
+    }
+
+    pub(super) fn insert_segment(
+        &self,
+        feed_id: i64,
+        number: u64,
+        sealed: &Sealed,
+        hash: Hash,
+        now: UtcMillis,
+    ) -> Result<u64, StoreError> {
+        self.ledger
+            .prepare_cached(
+                "INSERT INTO segment (feed_id, number, plain, hash, seal, committed_at_ms) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![feed_id, signed(number), sealed.plain, hash.0, sealed.seal, now.0])?;
+        Ok(u64::try_from(self.ledger.last_insert_rowid()).unwrap_or(0))
     }
 
     /// Segments that arrived after a position, in order of arrival.
@@ -138,8 +144,8 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<StoredSegment>, StoreError> {
         let mut query = self.ledger.prepare_cached(
-            "SELECT arrival, feed_id, plain, seal FROM segment WHERE arrival > ?1 \
-             ORDER BY arrival LIMIT ?2",
+            "SELECT arrival, feed_id, plain, seal, epoch <> real_epoch FROM segment \
+             JOIN feed USING (feed_id) WHERE arrival > ?1 ORDER BY arrival LIMIT ?2",
         )?;
         let found = query.query_map(params![signed(arrival), signed(limit as u64)], stored)?;
         Ok(found.collect::<Result<_, _>>()?)
@@ -148,7 +154,8 @@ impl Store {
     /// The segment at a position.
     pub fn segment_at(&self, arrival: u64) -> Result<Option<StoredSegment>, StoreError> {
         let mut query = self.ledger.prepare_cached(
-            "SELECT arrival, feed_id, plain, seal FROM segment WHERE arrival = ?1",
+            "SELECT arrival, feed_id, plain, seal, epoch <> real_epoch FROM segment \
+             JOIN feed USING (feed_id) WHERE arrival = ?1",
         )?;
         Ok(query.query_row([signed(arrival)], stored).optional()?)
     }
@@ -184,11 +191,11 @@ impl Store {
     /// Segments for a peer, in order of arrival, beyond what it has.
     pub fn read_for_peer(&self, wanted: &ReadSegments) -> Result<SegmentsRead, StoreError> {
         let mut query = self.ledger.prepare_cached(
-            "SELECT feed_id, author_key, epoch, count FROM feed \
+            "SELECT feed_id, author_key, epoch, count, base FROM feed \
              WHERE is_ledger = ?1 AND place = ?2 AND lane = ?3",
         )?;
         let key = params![is_ledger(wanted.slice), wanted.slice.place.0, wanted.lane.code()];
-        let mut feeds: BTreeMap<i64, (AuthorId, u64)> = BTreeMap::new();
+        let mut feeds: BTreeMap<i64, (AuthorId, u64, u64)> = BTreeMap::new();
         let mut found = query.query(key)?;
         let mut first = None;
         while let Some(row) = found.next()? {
@@ -198,9 +205,10 @@ impl Store {
                 continue;
             }
             let id: i64 = row.get(0)?;
-            let start = self.arrival_of(id, have)?;
+            let base = rows::count(row, 4)?;
+            let start = self.arrival_of(id, base + have)?;
             first = Some(first.map_or(start, |first: i64| first.min(start)));
-            feeds.insert(id, (author, have));
+            feeds.insert(id, (author, base + have, base));
         }
         let mut read = SegmentsRead {
             slice: wanted.slice,
@@ -223,13 +231,13 @@ impl Store {
     fn read_run(
         &self,
         wanted: &ReadSegments,
-        feeds: &BTreeMap<i64, (AuthorId, u64)>,
+        feeds: &BTreeMap<i64, (AuthorId, u64, u64)>,
         first: i64,
         read: &mut SegmentsRead,
     ) -> Result<(), StoreError> {
         let beyond: Vec<String> = feeds
             .iter()
-            .map(|(id, (_, have))| format!("(feed_id = {id} AND number >= {have})"))
+            .map(|(id, (_, have, _))| format!("(feed_id = {id} AND number >= {have})"))
             .collect();
         let mut query = self.ledger.prepare(&format!(
             "SELECT feed_id, number, hash, plain, seal FROM segment WHERE arrival IN \
@@ -242,8 +250,8 @@ impl Store {
         let mut bytes = 0;
         while let Some(row) = found.next()? {
             let id: i64 = row.get(0)?;
-            let number = rows::count(row, 1)?;
-            let Some((author, _)) = feeds.get(&id) else { continue };
+            let Some((author, _, base)) = feeds.get(&id) else { continue };
+            let number = rows::count(row, 1)?.saturating_sub(*base);
             if bytes >= wanted.bytes_max || read.segments.len() >= READ_SEGMENTS_MAX {
                 read.more = true;
                 break;
@@ -312,7 +320,6 @@ impl Store {
                 problems.push(format!("{name}: {word}"));
             }
         }
-        let mut heads: BTreeMap<FeedId, Head> = BTreeMap::new();
         let (mut after, mut seen) = (0, 0);
         loop {
             let segments = self.segments_after(after, 256)?;
@@ -322,25 +329,56 @@ impl Store {
                 seen += 1;
                 match stored.sealed.open() {
                     Err(error) => problems.push(format!("segment {}: {error}", stored.arrival)),
-                    Ok(segment) => {
-                        let head = heads.entry(segment.feed).or_default();
-                        if let Err(error) = head.accepts(segment.number, segment.previous) {
-                            problems.push(format!("segment {}: {error}", stored.arrival));
-                        }
-                        *head = Head { count: segment.number + 1, hash: stored.sealed.hash() };
-                    }
+                    Ok(segment) => problems.extend(self.check_place(&stored, &segment)?),
                 }
             }
         }
-        for (slice, frontier) in self.frontiers()?.slices {
-            for ((lane, author), head) in frontier.heads {
-                let feed = FeedId { slice, lane, author };
-                if heads.get(&feed).copied().unwrap_or_default() != head {
-                    problems.push(format!("feed {feed}: its head is not its last segment"));
-                }
-            }
+        let wrong: i64 = self.ledger.query_row(
+            "SELECT count(*) FROM feed WHERE count <> (SELECT count(*) FROM segment s \
+             WHERE s.feed_id = feed.feed_id) OR (count > 0 AND head <> (SELECT hash FROM segment s \
+             WHERE s.feed_id = feed.feed_id ORDER BY number DESC LIMIT 1))",
+            [],
+            |row| row.get(0),
+        )?;
+        if wrong > 0 {
+            problems.push(format!("{wrong} feed(s) whose head is not the last segment"));
         }
         Ok((seen, problems))
+    }
+
+    /// What is wrong with a segment's place: its feed, and that its predecessor is held.
+    fn check_place(
+        &self,
+        stored: &StoredSegment,
+        segment: &Segment,
+    ) -> Result<Option<String>, StoreError> {
+        let feed = segment.feed;
+        let sql = "SELECT count(*) FROM feed WHERE feed_id = ?1 AND author_key = ?2 \
+                   AND real_epoch = ?3 AND place = ?4";
+        let (author, place) = (feed.author, feed.slice.place);
+        let key = params![stored.feed_id, author.key.0, author.epoch.0, place.0];
+        let filed: i64 = self.ledger.prepare_cached(sql)?.query_row(key, |row| row.get(0))?;
+        let sql = "SELECT count(*) FROM feed JOIN segment USING (feed_id) WHERE is_ledger = ?1 \
+                   AND place = ?2 AND lane = ?3 AND author_key = ?4 AND real_epoch = ?5 \
+                   AND number = ?6 AND hash = ?7";
+        let key = params![
+            is_ledger(feed.slice),
+            place.0,
+            feed.lane.code(),
+            author.key.0,
+            author.epoch.0,
+            signed(segment.number) - 1,
+            segment.previous.0
+        ];
+        let before: i64 = self.ledger.prepare_cached(sql)?.query_row(key, |row| row.get(0))?;
+        let follows = before > 0 || (segment.number == 0 && segment.previous == Hash::default());
+        Ok(if filed == 0 {
+            Some(format!("segment {}: filed under another feed", stored.arrival))
+        } else if !follows {
+            Some(format!("segment {}: its predecessor is not held", stored.arrival))
+        } else {
+            None
+        })
     }
 }
 
@@ -349,6 +387,7 @@ fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredSegment> {
         arrival: rows::count(row, 0)?,
         feed_id: row.get(1)?,
         sealed: Sealed { plain: row.get(2)?, seal: rows::array(row, 3)? },
+        is_branch: row.get(4)?,
     })
 }
 

@@ -117,6 +117,14 @@ impl Store {
         Ok(())
     }
 
+    /// Withdraws the receipts that an author signed in an epoch it closed.
+    pub fn drop_receipts(&self, author: AuthorId) -> Result<(), StoreError> {
+        self.ledger
+            .prepare_cached("DELETE FROM receipt WHERE issuer = ?1 AND epoch = ?2")?
+            .execute(params![author.key.0, author.epoch.0])?;
+        Ok(())
+    }
+
     /// All receipts.
     pub fn receipts(&self) -> Result<Vec<StoredReceipt>, StoreError> {
         let mut query = self.ledger.prepare_cached(

@@ -137,7 +137,11 @@ pub fn to_frame(message: Message) -> wire::Frame {
         Message::Ack(feeds) => Body::Ack(wire::Ack {
             feeds: feeds
                 .into_iter()
-                .map(|(feed, count)| wire::FeedCount { feed: feed_out(feed), count })
+                .map(|(feed, head)| wire::FeedCount {
+                    feed: feed_out(feed),
+                    count: head.count,
+                    hash: head.hash.0.to_vec(),
+                })
                 .collect(),
         }),
         Message::Bye(reason) => Body::Bye(wire::Bye { reason }),
@@ -177,7 +181,10 @@ pub fn from_frame(frame: wire::Frame) -> Result<Message, FrameError> {
         Body::Ack(ack) => Message::Ack(
             ack.feeds
                 .into_iter()
-                .map(|one| Ok((feed_in(one.feed)?, one.count)))
+                .map(|one| {
+                    let hash = Hash(array(&one.hash, "ack.hash")?);
+                    Ok((feed_in(one.feed)?, Head { count: one.count, hash }))
+                })
                 .collect::<Result<_, _>>()?,
         ),
         Body::Bye(bye) => Message::Bye(bye.reason),
@@ -241,7 +248,7 @@ mod tests {
             frontiers: Some(heads.clone()),
         };
         for message in [
-            Message::Ack(vec![(feed, 9)]),
+            Message::Ack(vec![(feed, head)]),
             Message::Bye("好".into()),
             Message::Chain(vec![vec![1], vec![2, 3]]),
             Message::Frontiers { slices: heads, last: true },

@@ -1,0 +1,48 @@
+-- ledger_0002.sql: forked feeds, and own entries that must be written again.
+--
+-- Purpose     A feed that forked is held as a line that counts and branches beside it. A branch is
+--             filed as a feed of its own under a label made from its first segment
+--             (core/src/feed/fork.rs), so that frontiers, acks and receipts name it like any other.
+-- Writer      store/branch.rs and store/again.rs.
+-- Invariants  1. `epoch` is the label; `real_epoch` the epoch that the segments name. Equal on the
+--                line that counts.
+--             2. Segments of a row are numbered base, base + 1, ...; `count` counts those of the row.
+--             3. Which row a segment is filed under may change; nothing else of it ever does.
+-- Upgrade     Forward only. To undo, write the next number; never edit this file once released.
+
+ALTER TABLE feed ADD COLUMN real_epoch BLOB;
+ALTER TABLE feed ADD COLUMN base INTEGER NOT NULL DEFAULT 0;
+UPDATE feed SET real_epoch = epoch;
+CREATE INDEX feed_by_author ON feed (is_ledger, place, lane, author_key, real_epoch);
+
+DROP TRIGGER segment_is_append_only_update;
+CREATE TRIGGER segment_is_append_only_update
+BEFORE UPDATE OF arrival, number, plain, hash, seal, committed_at_ms ON segment
+BEGIN SELECT RAISE(ABORT, 'segment is append-only'); END;
+
+CREATE TABLE again (
+  -- Own entries of a closed epoch that wait to be written again in the present one.
+  position   INTEGER PRIMARY KEY AUTOINCREMENT,
+  is_ledger  INTEGER NOT NULL,
+  place      BLOB    NOT NULL,
+  lane       INTEGER NOT NULL,
+  -- Canonical bytes of the entry.
+  entry      BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE written_again (
+  -- Segment and entry that were written again, by whom ever here: not twice.
+  hash   BLOB    NOT NULL,
+  entry  INTEGER NOT NULL,
+  PRIMARY KEY (hash, entry)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE rewritten (
+  -- What became of an own operation (op = 1: counter and actor) or change (op = 0: hash) of a record
+  -- that was written again.
+  record  BLOB    NOT NULL,
+  op      INTEGER NOT NULL,
+  old     BLOB    NOT NULL,
+  new     BLOB    NOT NULL,
+  PRIMARY KEY (record, op, old)
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,27 @@
+//! The id of this machine and data folder, kept outside the folder.
+//!
+//! A folder that was copied to another machine, or to another place on this one, gets another id: then
+//! continuity cannot be proven (DESIGN §4). A disk image restored in place keeps it; that is found at
+//! the first contact.
+
+use std::path::Path;
+
+/// BLAKE3 over the machine's id, the folder's path and its number in the file system.
+pub fn machine_id(folder: &Path) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"taizhang machine v1");
+    for path in ["/etc/machine-id", "/var/lib/dbus/machine-id"] {
+        if let Ok(id) = std::fs::read(path) {
+            hasher.update(&id);
+            break;
+        }
+    }
+    let whole = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    hasher.update(whole.as_os_str().as_encoded_bytes());
+    #[cfg(unix)]
+    if let Ok(data) = std::fs::metadata(&whole) {
+        use std::os::unix::fs::MetadataExt as _;
+        hasher.update(&data.ino().to_le_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
