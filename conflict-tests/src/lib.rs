@@ -9,4 +9,6 @@
 pub mod chance;
 pub mod oracle;
 pub mod run;
+pub mod scenario;
+pub mod scenarios;
 pub mod world;

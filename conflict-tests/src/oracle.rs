@@ -1,5 +1,6 @@
 //! The judges. They share no code with what they judge: own topology, own SQL, own register.
 
+pub mod facts;
 pub mod register;
 
 use std::collections::{BTreeMap, BTreeSet};

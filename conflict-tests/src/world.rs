@@ -11,7 +11,7 @@ use taizhang_core::place::{Dated, Place};
 use taizhang_core::sync::message::Message;
 use taizhang_core::sync::session::{Input, Output, Report, Session};
 use taizhang_core::time::UtcMillis;
-use taizhang_node::engine::command::Inputs;
+use taizhang_node::engine::command::{CommandError, Inputs};
 use taizhang_node::engine::values::Source;
 use taizhang_node::engine::{Engine, Event, Surroundings};
 use taizhang_node::identity::found::{NewKeys, found};
@@ -38,6 +38,8 @@ pub struct Replica {
     identity: Identity,
     /// Id of its machine, kept outside its folder.
     machine: [u8; 32],
+    /// How wrong its clock is, in milliseconds.
+    pub skew_ms: i64,
     /// The engine; none while crashed.
     pub engine: Option<Engine>,
 }
@@ -96,13 +98,14 @@ pub struct World {
 }
 
 /// The offices of every world: (name, place byte, level, parent's index).
-pub const OFFICES: [(&str, u8, Level, Option<Node>); 6] = [
+pub const OFFICES: [(&str, u8, Level, Option<Node>); 7] = [
     ("city", 1, Level::City, None),
     ("county", 2, Level::County, Some(0)),
     ("township", 4, Level::Township, Some(1)),
     ("village-a", 5, Level::Village, Some(2)),
     ("village-b", 6, Level::Village, Some(2)),
     ("village-a2", 5, Level::Village, Some(2)),
+    ("county-2", 2, Level::County, Some(0)),
 ];
 
 /// Start of simulated time: 2018-06-01 in China.
@@ -215,6 +218,7 @@ impl World {
             folder,
             identity: founded.identity,
             machine,
+            skew_ms: 0,
             engine: Some(engine),
         });
     }
@@ -230,8 +234,8 @@ impl World {
         let code = host.invite(place_id(byte), vec!["sim:1".into()], 72, now).expect("a code");
         let admission = host.admit(&code.secret_text(), &wanted, now).expect("admission");
         host.commit().expect("commit");
-        host.take_events();
         let root = host.identity.root.clone();
+        self.spread_events(parent);
         let identity =
             keys.accept(root, admission.certificates, vec!["sim".into()]).expect("an identity");
         let folder = self._folder.path().join(name);
@@ -250,6 +254,7 @@ impl World {
             folder,
             identity,
             machine,
+            skew_ms: 0,
             engine,
         });
         self.links.push(Link::new(node, parent));
@@ -264,6 +269,36 @@ impl World {
         self.replicas[node].engine.as_mut().expect("the replica runs")
     }
 
+    /// The time by a replica's own clock.
+    pub fn now_at(&self, node: Node) -> UtcMillis {
+        self.now.plus(self.replicas[node].skew_ms)
+    }
+
+    /// Runs one job in a replica's engine as its driver would; `Err` is the refusal, in words.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that a person would read.
+    ///
+    /// # Panics
+    ///
+    /// If the store fails.
+    pub fn job<T>(
+        &mut self,
+        node: Node,
+        job: impl FnOnce(&mut Engine, UtcMillis) -> Result<T, CommandError>,
+    ) -> Result<T, String> {
+        let now = self.now_at(node);
+        let engine = self.engine(node);
+        engine.begin().expect("begin");
+        engine.save_point().expect("a save point");
+        let result = job(engine, now);
+        engine.end_save_point(result.is_ok()).expect("the job ends");
+        engine.commit().expect("commit");
+        self.spread_events(node);
+        result.map_err(|error| error.to_string())
+    }
+
     /// Creates a record in the ledger slice of the replica's own place.
     ///
     /// # Panics
@@ -271,16 +306,12 @@ impl World {
     /// If the engine refuses: a mistake of the scenario.
     pub fn create(&mut self, node: Node, ledger: &str, inputs: &[(&str, &str)]) -> RecordId {
         let slice = SliceId::ledger(self.replicas[node].place);
-        let now = self.now;
         let inputs: Inputs =
             inputs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        let engine = self.engine(node);
-        engine.begin().expect("begin");
-        let id = engine
-            .create(slice, ledger, &inputs, Source::People, &clerk(), None, now)
-            .expect("a record");
-        engine.commit().expect("commit");
-        id
+        self.job(node, |engine, now| {
+            engine.create(slice, ledger, &inputs, Source::People, &clerk(), None, now)
+        })
+        .expect("a record")
     }
 
     /// Sets one field; gives whether the replica holds the record and anything changed.
@@ -289,13 +320,9 @@ impl World {
     ///
     /// If the store fails.
     pub fn set(&mut self, node: Node, record: RecordId, field: &str, value: &str) -> bool {
-        let now = self.now;
         let inputs = Inputs::from([(field.to_owned(), value.to_owned())]);
-        let engine = self.engine(node);
-        engine.begin().expect("begin");
-        let done = engine.set(record, &inputs, Source::People, &clerk(), now).unwrap_or(false);
-        engine.commit().expect("commit");
-        done
+        self.job(node, |engine, now| engine.set(record, &inputs, Source::People, &clerk(), now))
+            .unwrap_or(false)
     }
 
     /// Publishes a policy value at the city or a county.
@@ -304,17 +331,29 @@ impl World {
     ///
     /// If it is refused.
     pub fn publish(&mut self, node: Node, doc_no: &str, param: &str, value: i64) {
-        let now = self.now;
+        self.publish_from(node, doc_no, "2018-06-01", param, value).expect("a policy version");
+    }
+
+    /// Publishes a policy value that holds from a day on.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub fn publish_from(
+        &mut self,
+        node: Node,
+        doc_no: &str,
+        from: &str,
+        param: &str,
+        value: i64,
+    ) -> Result<RecordId, String> {
         let policy = taizhang_node::engine::policy::NewPolicy {
             doc_no: doc_no.into(),
             title: "模拟".into(),
-            effective_from: "2018-06-01".into(),
+            effective_from: from.into(),
             values: BTreeMap::from([(param.to_owned(), value.into())]),
         };
-        let engine = self.engine(node);
-        engine.begin().expect("begin");
-        engine.publish_policy(&policy, &clerk(), now).expect("a policy version");
-        engine.commit().expect("commit");
+        self.job(node, |engine, now| engine.publish_policy(&policy, &clerk(), now))
     }
 
     /// Kills a replica between two transactions, and loses its links.
@@ -385,6 +424,7 @@ impl World {
             folder: image,
             identity,
             machine,
+            skew_ms: 0,
             engine: None,
         });
         self.restart(clone);
@@ -438,7 +478,9 @@ impl World {
                 .iter()
                 .all(|link| link.to_child.queue.is_empty() && link.to_parent.queue.is_empty());
             quiet = if idle && before == self.activity() { quiet + 1 } else { 0 };
-            if quiet > 30 {
+            // What a link lost is asked for again at the next heartbeat.
+            let in_sync = self.links.iter().all(Link::is_in_sync);
+            if quiet > 3000 || (quiet > 30 && in_sync) {
                 return true;
             }
         }
@@ -454,7 +496,7 @@ impl World {
     }
 
     fn work(&mut self, node: Node) {
-        let now = self.now;
+        let now = self.now_at(node);
         let Some(engine) = self.replicas[node].engine.as_mut() else { return };
         if engine.needs_healing() {
             engine.heal(now).expect("heal");
@@ -524,15 +566,16 @@ impl World {
         else {
             return;
         };
-        let sessions = (Session::open(one, self.now), Session::open(two, self.now));
+        let sessions =
+            (Session::open(one, self.now_at(child)), Session::open(two, self.now_at(parent)));
         self.links[index].sessions = Some(sessions);
         self.drain(index, true);
         self.drain(index, false);
     }
 
     fn tick(&mut self, index: usize) {
-        let now = self.now;
         for at_child in [true, false] {
+            let now = self.now_at(self.end(index, at_child));
             let due = self.links[index].session(at_child).and_then(|session| session.deadline());
             if due.is_some_and(|due| due <= now) {
                 self.feed(index, at_child, Input::DeadlineReached);
@@ -560,17 +603,20 @@ impl World {
     }
 
     fn feed(&mut self, index: usize, at_child: bool, input: Input) {
-        let now = self.now;
+        let now = self.now_at(self.end(index, at_child));
         let Some(session) = self.links[index].session(at_child) else { return };
         session.handle(now, input);
         self.drain(index, at_child);
     }
 
+    fn end(&self, index: usize, at_child: bool) -> Node {
+        if at_child { self.links[index].child } else { self.links[index].parent }
+    }
+
     /// Carries out what a session asks for: the driver of the simulation.
     fn drain(&mut self, index: usize, at_child: bool) {
-        let (child, parent) = (self.links[index].child, self.links[index].parent);
-        let node = if at_child { child } else { parent };
-        let now = self.now;
+        let node = self.end(index, at_child);
+        let now = self.now_at(node);
         while let Some(output) = self.links[index].session(at_child).and_then(Session::poll_output)
         {
             match output {
@@ -652,6 +698,10 @@ impl Link {
     fn session(&mut self, at_child: bool) -> Option<&mut Session> {
         let (child, parent) = self.sessions.as_mut()?;
         Some(if at_child { child } else { parent })
+    }
+
+    fn is_in_sync(&self) -> bool {
+        self.sessions.as_ref().is_none_or(|(one, two)| one.in_sync() && two.in_sync())
     }
 
     fn drop_sessions(&mut self) {

@@ -5,11 +5,12 @@
 //! verdicts derive from it, so a new ledger needs no new code.
 //!
 //! Read in this order: this page (what there is), [`parse`] (TOML with positions), [`check`] (what
-//! must hold between parts), [`expression`] (CEL: limits and types).
+//! must hold between parts), [`expression`] (CEL: limits and types), [`workflow`] (states and steps).
 
 pub mod check;
 pub mod expression;
 pub mod parse;
+pub mod workflow;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Hash, Lane, Level, SliceKind};
 use crate::record::value::Value;
 use expression::Expression;
+pub use workflow::{Number, Spend, State, Transition, Workflow};
 
 /// A text in both languages of the product.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
@@ -144,51 +146,26 @@ pub struct Field {
     pub group: Text,
     /// Further headers under which spreadsheets carry it.
     pub headers: Vec<String>,
+    /// Of a log: the columns that alone make a line's id, so that a repetition counts once and
+    /// differing contents are a conflict item.
+    pub once_by: Vec<String>,
+    /// Of a log: what one replica may add before its parent has confirmed it.
+    pub unconfirmed: Option<Unconfirmed>,
 }
 
-/// One allowed step of a workflow.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Transition {
-    /// States it leaves.
-    pub from: Vec<String>,
-    /// State it enters.
-    pub to: String,
-    /// Levels that may take it.
-    pub by: Vec<Level>,
-    /// Greater first among concurrent entries.
-    pub priority: i64,
-    /// Fields whose content it certifies.
-    pub certifies: Vec<String>,
-    /// Fields that must be filled.
-    pub requires: Vec<String>,
-    /// Whether a reason must be given.
-    pub reason: bool,
-    /// Finality anchor: never superseded (DOMAIN.md §0.4).
-    pub irrevocable: bool,
-    /// The word on the button.
-    pub label: Text,
-}
-
-/// A state of a workflow.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct State {
-    /// State id.
-    pub id: String,
-    /// Label.
-    pub label: Text,
-    /// Whether nothing follows.
-    pub last: bool,
-}
-
-/// A workflow: states and the steps between them.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Workflow {
-    /// The state of a new record.
-    pub initial: String,
-    /// All states.
-    pub states: Vec<State>,
-    /// All steps.
-    pub transitions: Vec<Transition>,
+/// A bound on lines that no receipt of the parent covers yet: terminals that are off-line at once
+/// overdraw by (terminals - 1) times it at most (DOMAIN.md §6, scenario 6).
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unconfirmed {
+    /// The parameter with the bound.
+    pub param: String,
+    /// The column that is added up.
+    pub sum: String,
+    /// Only lines whose column ...
+    pub column: String,
+    /// ... has this value.
+    pub value: String,
 }
 
 /// How bad a finding is.
@@ -294,6 +271,12 @@ pub struct Ledger {
     pub fields: Vec<Field>,
     /// Workflow, if it has one.
     pub workflow: Option<Workflow>,
+    /// A void stays, also against edits made apart from it.
+    pub void_wins: bool,
+    /// Field whose equal values make two records of this ledger duplicates, wherever they stand.
+    pub identity: Option<String>,
+    /// Declared, but accepts no data yet: its fields wait for sealed storage.
+    pub closed: bool,
     /// Rules.
     pub rules: Vec<Arc<Rule>>,
     /// Indicators.

@@ -9,11 +9,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::catalogue::parse::{CatalogueError, Part, parse};
 use crate::catalogue::{Catalogue, Ledger, Localise};
-use crate::id::{AuthorId, Hash, Level, PlaceId, RecordId, ReplicaId, SealKey, SliceId, unhex};
+use crate::id::{
+    AuthorId, FeedId, Hash, Level, PlaceId, RecordId, ReplicaId, SealKey, SliceId, unhex,
+};
+use crate::place::event::DatedEvent;
 use crate::place::{Place, Tree};
 use crate::policy::{InForce, PolicyVersion, in_force};
 use crate::record::fold::Row;
 use crate::record::value::Value;
+use crate::revocation::Revocations;
 use crate::time::Date;
 
 /// The program's own ledgers.
@@ -26,6 +30,10 @@ pub const ROSTER: &str = "sys_roster";
 pub const CATALOGUE: &str = "sys_catalogue";
 /// Policy versions.
 pub const POLICY: &str = "sys_policy";
+/// Place events.
+pub const PLACE_EVENT: &str = "sys_place_event";
+/// Revoked keys.
+pub const REVOCATION: &str = "sys_revocation";
 /// Closed epochs.
 pub const EPOCH: &str = "sys_epoch";
 
@@ -59,6 +67,8 @@ pub struct Rostered {
     pub certified: Certified,
     /// The chain, leaf first, root not included.
     pub chain: Vec<Vec<u8>>,
+    /// Lamport counter of its first entry: who of a place came first.
+    pub lamport: u64,
     /// Where its entries stand: it counts for entries that have seen one of them.
     pub positions: BTreeSet<(SliceId, AuthorId, u64)>,
 }
@@ -79,6 +89,13 @@ pub struct RowOrigin {
 pub struct Directives {
     /// The hierarchy.
     pub tree: Tree,
+    /// The hierarchy before any event.
+    first_tree: Tree,
+    /// Keys whose later entries do not count.
+    pub revoked: Revocations,
+    /// What is known to be revoked before everything is read again: a revocation that was itself made
+    /// with a revoked key does not count, so lines are found by repetition, from the root down.
+    pub presumed: Option<Revocations>,
     /// Keys that may author, by key.
     pub roster: BTreeMap<SealKey, Rostered>,
     /// Parts by name: version, source.
@@ -143,6 +160,9 @@ impl Directives {
         let catalogue = parsed(&[system]).expect("the program's own catalogue is sound");
         Self {
             tree: Tree::default(),
+            first_tree: Tree::default(),
+            revoked: Revocations::default(),
+            presumed: None,
             roster: BTreeMap::new(),
             parts: BTreeMap::new(),
             catalogue,
@@ -177,6 +197,8 @@ impl Directives {
             ROSTER => self.apply_roster(row, origin),
             CATALOGUE => self.apply_part(row),
             POLICY => self.apply_policy(row, origin),
+            PLACE_EVENT => self.apply_event(row, origin),
+            REVOCATION => self.apply_revocation(row),
             EPOCH => {
                 let key = row.created.author.key;
                 let closed = row.text("closed").parse().map(|epoch| AuthorId { key, epoch });
@@ -193,17 +215,44 @@ impl Directives {
             && place.level == Level::City
             && self.tree.root().is_none_or(|root| root == parent)
         {
+            self.first_tree.set_root(place.clone());
             self.tree.set_root(place);
             changed = true;
         }
         for line in row.logs.get("child").into_iter().flatten() {
             let text = line.columns.get("place").and_then(Value::as_text).unwrap_or_default();
             if let Ok(place) = serde_json::from_str::<Place>(text) {
-                self.tree.add(parent, place);
+                self.first_tree.add(parent, place.clone());
+                if self.tree.place(place.id).is_none() {
+                    self.tree.add(parent, place);
+                }
                 changed = true;
             }
         }
         changed
+    }
+
+    fn apply_event(&mut self, row: &Row, origin: RowOrigin) -> bool {
+        let Ok(event) = serde_json::from_str(&row.text("content")) else { return false };
+        let (author, number) = origin.position;
+        let dated =
+            DatedEvent { from: row.text("from"), event, position: (origin.slice, author, number) };
+        let order = (row.created.lamport, author.actor(), origin.record);
+        self.tree.apply_event(order, dated, &self.first_tree)
+    }
+
+    fn apply_revocation(&mut self, row: &Row) -> bool {
+        let (Ok(key), Ok(items)) =
+            (row.text("key").parse(), serde_json::from_str::<Vec<_>>(&row.text("line")))
+        else {
+            return false;
+        };
+        self.revoked.add(key, row.created.level, &items)
+    }
+
+    /// How many segments of a feed count; `None` if its key is not revoked.
+    pub fn line(&self, feed: &FeedId) -> Option<u64> {
+        self.presumed.as_ref().unwrap_or(&self.revoked).line(feed)
     }
 
     fn apply_roster(&mut self, row: &Row, origin: RowOrigin) -> bool {
@@ -216,8 +265,10 @@ impl Directives {
         let known = self.roster.entry(certified.key).or_insert_with(|| Rostered {
             certified,
             chain,
+            lamport: row.created.lamport,
             positions: BTreeSet::new(),
         });
+        known.lamport = known.lamport.min(row.created.lamport);
         known.positions.insert((origin.slice, author, number))
     }
 

@@ -13,5 +13,6 @@
 pub mod entry;
 pub mod fork;
 pub mod frontier;
+pub mod line;
 pub mod receipt;
 pub mod segment;

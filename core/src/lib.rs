@@ -20,6 +20,8 @@ pub mod limits;
 pub mod place;
 pub mod policy;
 pub mod record;
+pub mod revocation;
+pub mod rights;
 pub mod rules;
 pub mod sync;
 pub mod time;
@@ -39,6 +41,15 @@ pub fn base_catalogue() -> Vec<catalogue::parse::Part> {
         part("household_member.toml", include_str!("../catalogue/household_member.toml")),
         part("income_measure.toml", include_str!("../catalogue/income_measure.toml")),
         part("problem_ticket.toml", include_str!("../catalogue/problem_ticket.toml")),
+        part("household_grant.toml", include_str!("../catalogue/household_grant.toml")),
+        part("star_rating.toml", include_str!("../catalogue/star_rating.toml")),
+        part("employment_subsidy.toml", include_str!("../catalogue/employment_subsidy.toml")),
+        part("industry_subsidy.toml", include_str!("../catalogue/industry_subsidy.toml")),
+        part("workshop.toml", include_str!("../catalogue/workshop.toml")),
+        part("toilet_renovation.toml", include_str!("../catalogue/toilet_renovation.toml")),
+        part("points_account.toml", include_str!("../catalogue/points_account.toml")),
+        part("filial_fund.toml", include_str!("../catalogue/filial_fund.toml")),
+        part("guidance_followup.toml", include_str!("../catalogue/guidance_followup.toml")),
     ]
 }
 
@@ -55,6 +66,8 @@ pub enum Sabotage {
     SegmentRecut,
     /// What arrives is not checked against the scope.
     ScopeNotChecked,
+    /// A right is spent without being held.
+    RightSpentTwice,
     /// Entries without authority count.
     VoidCounted,
 }

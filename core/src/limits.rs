@@ -62,6 +62,8 @@ pub const READ_BYTES_MAX: usize = 256 * 1024;
 pub const COMMIT_SEGMENTS_MAX: usize = 512;
 /// Segments that may wait for their author's chain on one link.
 pub const CHAIN_WAITING_MAX: usize = 64;
+/// Segments of one link that may wait for their predecessor.
+pub const EARLY_SEGMENTS_MAX: usize = 64;
 /// Frontiers put into one message: 100 bytes each stay under [`MESSAGE_BYTES_MAX`].
 pub const FRONTIERS_PER_MESSAGE: usize = 4096;
 /// Slices whose frontiers a greeting carries, so that a village resumes in one round trip.

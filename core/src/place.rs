@@ -4,6 +4,7 @@
 //! Codes and names are dated attributes; digits seed the tree at import and print on forms, they
 //! never decide scope (DESIGN §2).
 
+pub mod event;
 pub mod import;
 
 use std::collections::BTreeMap;
@@ -75,9 +76,18 @@ pub struct Tree {
     parents: BTreeMap<PlaceId, PlaceId>,
     children: BTreeMap<PlaceId, Vec<PlaceId>>,
     root: Option<PlaceId>,
+    history: event::History,
 }
 
+/// Steps from a place to the city at most: the levels, and places merged into each other.
+const DEPTH_MAX: usize = 12;
+
 impl Tree {
+    /// Events applied since the first lists.
+    pub fn history(&self) -> &event::History {
+        &self.history
+    }
+
     /// Sets the city.
     pub fn set_root(&mut self, place: Place) {
         self.root = Some(place.id);
@@ -152,7 +162,7 @@ impl Tree {
         let mut path = vec![id];
         let mut at = id;
         while let Some(parent) = self.parent(at) {
-            if path.len() > Level::ALL.len() {
+            if path.len() > DEPTH_MAX {
                 return Vec::new();
             }
             path.push(parent);
@@ -179,7 +189,7 @@ impl Tree {
     /// Whether `upper` is `lower` or an ancestor of it.
     pub fn is_above_or_same(&self, upper: PlaceId, lower: PlaceId) -> bool {
         let mut at = Some(lower);
-        for _ in 0..=Level::ALL.len() {
+        for _ in 0..DEPTH_MAX {
             match at {
                 Some(id) if id == upper => return true,
                 Some(id) => at = self.parent(id),
@@ -203,15 +213,28 @@ impl Tree {
 /// Whether replicas of `place` hold `slice`: the one rule of scope (DESIGN §2).
 ///
 /// Ledger slices are held by their place and its ancestors; directive slices also by descendants.
+/// Whoever holds a slice also holds the directive slices of every path that it ever had, so that old
+/// entries can be judged.
 pub fn holds(place: PlaceId, slice: SliceId, tree: &Tree) -> bool {
-    tree.is_above_or_same(place, slice.place)
-        || (slice.kind == SliceKind::Directive && tree.is_above_or_same(slice.place, place))
+    if tree.is_above_or_same(place, slice.place) {
+        return true;
+    }
+    slice.kind == SliceKind::Directive
+        && (tree.is_above_or_same(slice.place, place)
+            || tree.ever_above(place).contains(&slice.place)
+            || tree.moved_places().any(|moved| {
+                tree.is_above_or_same(place, moved) && tree.ever_above(moved).contains(&slice.place)
+            }))
 }
 
-/// The directive slices on the path from the city to `slice`'s place: what its entries are judged
-/// by, and what `sees` names.
+/// The directive slices of every path that `slice`'s place ever had: what its entries are judged by,
+/// and what `sees` names.
 pub fn judging_slices(slice: SliceId, tree: &Tree) -> Vec<SliceId> {
-    tree.path(slice.place).into_iter().map(SliceId::directive).collect()
+    let path = tree.path(slice.place);
+    if path.is_empty() || tree.moved_places().next().is_none() {
+        return path.into_iter().map(SliceId::directive).collect();
+    }
+    tree.ever_above(slice.place).into_iter().map(SliceId::directive).collect()
 }
 
 /// What a parent and a child share: ledger and directive slices of the child's subtree and the

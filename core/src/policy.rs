@@ -126,7 +126,7 @@ pub fn in_force(
         .filter(|_| param.localise != Localise::None && param.owner != Level::County)
         .filter(|(value, _)| check_value(param, value).is_ok());
     let value = match (upper.map(|(value, _)| value), local.map(|(value, _)| value)) {
-        (Some(upper), Some(local)) => Some(combine(param.localise, upper, local)),
+        (Some(upper), Some(local)) => Some(combined(param.localise, upper, local)),
         (upper, local) => upper.or(local),
     };
     let overridden = local.is_some_and(|(local, _)| Some(local) != value);
@@ -136,7 +136,8 @@ pub fn in_force(
     InForce { value: value.cloned(), upper: owned(upper), local: owned(local), overridden }
 }
 
-fn combine<'a>(how: Localise, upper: &'a Value, local: &'a Value) -> &'a Value {
+/// What holds of an upper and a local value.
+pub fn combined<'a>(how: Localise, upper: &'a Value, local: &'a Value) -> &'a Value {
     match how {
         Localise::Bounded | Localise::Free => local,
         Localise::None => upper,

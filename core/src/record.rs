@@ -14,5 +14,7 @@ pub mod change;
 pub mod edit;
 pub mod fold;
 pub mod log;
+pub mod moved;
 pub mod state;
+pub mod twin;
 pub mod value;

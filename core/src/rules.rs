@@ -49,6 +49,22 @@ pub struct Finding {
 /// Rule id of the built-in finding on values of the wrong type.
 pub const TYPE_RULE: &str = "R-TYPE";
 
+/// Rule id of the built-in finding on rows that refer to a record that has moved away.
+pub const MOVED_RULE: &str = "R-MOVED";
+
+impl Finding {
+    /// What it refers to has moved to another place: it counts nowhere until it is carried over.
+    pub fn left_behind() -> Self {
+        Self {
+            rule: MOVED_RULE.into(),
+            severity: Severity::Violation,
+            outcome: Outcome::Failed,
+            reason: String::new(),
+            dated: false,
+        }
+    }
+}
+
 /// What rules may ask for beyond the row.
 pub trait Surroundings {
     /// Related rows of a row, or of a place when there is none.
@@ -103,6 +119,8 @@ fn variables(row: &Row, id: RecordId, ledger: &Ledger) -> Vec<(String, CelValue)
     found.push(("state".into(), row.state_id().map_or(CelValue::Null, CelValue::from)));
     let passed = row.state.iter().flat_map(|state| &state.steps).map(|step| step.to.as_str());
     found.push(("passed".into(), cel_list(passed)));
+    let late = row.state.iter().flat_map(|state| &state.superseded).map(String::as_str);
+    found.push(("superseded".into(), cel_list(late)));
     found.push(("created_level".into(), row.created.level.name().into()));
     found
 }
@@ -137,7 +155,7 @@ impl Evaluator {
         around: &dyn Surroundings,
         as_of: Date,
     ) -> Vec<Finding> {
-        if row.void.is_some() {
+        if row.void.is_some() || row.moved.is_some() {
             return Vec::new();
         }
         let mut found = Vec::new();
@@ -225,7 +243,7 @@ impl Evaluator {
         findings: &[Finding],
         as_of: Date,
     ) -> i64 {
-        if row.void.is_some() {
+        if row.void.is_some() || row.moved.is_some() {
             return 0;
         }
         let mut context = self.base.new_inner_scope();

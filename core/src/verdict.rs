@@ -13,8 +13,11 @@ use crate::directives::{self, Certified, Directives};
 use crate::id::{AuthorId, FeedId, Level, SliceId, SliceKind};
 use crate::place::judging_slices;
 use crate::record::change::ScannedChange;
+use crate::record::moved::{FROM_FIELD, MOVED_KEY};
 use crate::record::state::TransitionLine;
+use crate::record::twin;
 use crate::record::value::{LEDGER_KEY, STATE_FIELD, VOID_KEY, Value, split_key};
+use crate::rights;
 
 /// Directive feeds and how many of their segments the author had applied.
 pub type SeesMap = BTreeMap<(SliceId, AuthorId), u64>;
@@ -49,6 +52,12 @@ pub enum VoidReason {
     /// The author's place does not hold the slice.
     #[error("the author's place does not hold this slice")]
     OutOfScope,
+    /// It stands beyond the line up to which its key counts.
+    #[error("the key was revoked; this entry is beyond its line")]
+    Revoked,
+    /// Its office handed the place over before it was written.
+    #[error("the place was handed to another office before this entry")]
+    HandedOver,
     /// The ledger does not belong into this slice or lane.
     #[error("ledger {0} does not belong into this slice")]
     WrongSlice(String),
@@ -77,6 +86,10 @@ pub struct Judged<'a> {
 /// heard: they could park an entry for ever.
 pub fn sees_is_applied(slice: SliceId, sees: &SeesMap, directives: &Directives) -> bool {
     let path = judging_slices(slice, &directives.tree);
+    if path.is_empty() {
+        // The place hangs nowhere yet. Only the city's first entries are judged before there is a tree.
+        return directives.tree.root().is_none() && sees.is_empty();
+    }
     sees.iter().all(|((seen, author), count)| {
         !path.contains(seen) || directives.applied(*seen, *author) >= *count
     })
@@ -96,18 +109,25 @@ fn author_at<'a>(
     if is_seen { Ok(&rostered.certified) } else { Err(VoidReason::NotRostered) }
 }
 
-/// Judges one entry. The caller has checked [`sees_is_applied`].
+/// Judges one entry in segment `number`. The caller has checked [`sees_is_applied`].
 pub fn judge(
     feed: &FeedId,
+    number: u64,
     sees: &SeesMap,
     changes: &[Judged<'_>],
     directives: &Directives,
 ) -> Verdict {
+    if directives.line(feed).is_some_and(|line| number >= line) {
+        return Verdict::Void(VoidReason::Revoked);
+    }
     if let Some(verdict) = judge_first(feed, changes, directives) {
         return verdict;
     }
     let certified = match author_at(feed, sees, directives) {
         Ok(certified) => certified,
+        Err(_) if directives.tree.root().is_none() => {
+            return Verdict::Parked(Waiting::Directives);
+        }
         Err(reason) => return Verdict::Void(reason),
     };
     let first = directives.tree.root().is_none()
@@ -116,8 +136,11 @@ pub fn judge(
     if !first && directives.tree.place(feed.slice.place).is_none() {
         return Verdict::Parked(Waiting::Directives);
     }
-    if !directives.tree.is_above_or_same(certified.place, feed.slice.place) {
+    if !directives.tree.was_above(certified.place, feed.slice.place, sees) {
         return Verdict::Void(VoidReason::OutOfScope);
+    }
+    if directives.tree.handed_line(feed, certified.place).is_some_and(|line| number >= line) {
+        return Verdict::Void(VoidReason::HandedOver);
     }
     for judged in changes {
         let verdict = judge_change(feed, judged, certified, directives);
@@ -181,7 +204,8 @@ fn judge_change(
         .place(feed.slice.place)
         .map(|place| place.level)
         .or_else(|| (certified.place == feed.slice.place).then_some(certified.level));
-    let fits = ledger.slice == feed.slice.kind
+    let fits = !ledger.closed
+        && ledger.slice == feed.slice.kind
         && ledger.lane == feed.lane
         && place_level.is_some_and(|level| ledger.scope.contains(&level));
     if !fits {
@@ -190,11 +214,19 @@ fn judge_change(
     if let Some(reason) = judge_place(feed, ledger, certified, directives) {
         return Verdict::Void(reason);
     }
+    let from_above = certified.place != feed.slice.place && certified.level > Level::Village;
+    let carries = change.ops.iter().any(|op| split_key(&op.key).0 == FROM_FIELD);
     for op in &change.ops {
-        if op.key == LEDGER_KEY {
+        let marks = op.key == MOVED_KEY || split_key(&op.key).0 == FROM_FIELD;
+        if marks && !from_above {
+            return Verdict::Void(VoidReason::NoAuthority(op.key.clone()));
+        }
+        if marks || op.key == LEDGER_KEY {
             continue;
         }
-        let verdict = judge_key(ledger, certified.level, creates, &op.key, op.value.as_ref());
+        // The office above both places carries a record over as it stood, whoever wrote its fields.
+        let level = (!carries).then_some(certified.level);
+        let verdict = judge_key(ledger, level, creates || carries, &op.key, op.value.as_ref());
         if verdict != Verdict::Counted {
             return verdict;
         }
@@ -215,13 +247,17 @@ fn judge_place(
     certified: &Certified,
     directives: &Directives,
 ) -> Option<VoidReason> {
-    if feed.slice.kind == SliceKind::Ledger {
-        return None;
-    }
     let own_place = certified.place == feed.slice.place;
+    if feed.slice.kind == SliceKind::Ledger {
+        // A holder writes what it does with a right, and decisions on duplicates, in its own slice.
+        let own_only = matches!(ledger.id.as_str(), rights::RIGHT | twin::SAME);
+        return (own_only && !own_place).then(|| VoidReason::NoAuthority(ledger.id.clone()));
+    }
     let allowed = match ledger.id.as_str() {
-        directives::TREE | directives::CATALOGUE => certified.level == Level::City,
-        directives::ROSTER => {
+        directives::TREE | directives::CATALOGUE | directives::PLACE_EVENT => {
+            certified.level == Level::City
+        }
+        directives::ROSTER | directives::REVOCATION | rights::GRANT => {
             !own_place && directives.tree.is_above_or_same(certified.place, feed.slice.place)
         }
         _ => own_place,
@@ -231,7 +267,7 @@ fn judge_place(
 
 fn judge_key(
     ledger: &Ledger,
-    level: Level,
+    level: Option<Level>,
     creates: bool,
     key: &str,
     value: Option<&Value>,
@@ -241,7 +277,8 @@ fn judge_key(
     let (id, element) = split_key(key);
     match (id, element) {
         (VOID_KEY, None) => {
-            let writes = ledger.fields.iter().any(|field| field.write.contains(&level));
+            let may = |levels: &[Level]| level.is_none_or(|level| levels.contains(&level));
+            let writes = ledger.fields.iter().any(|field| may(&field.write));
             if writes { Verdict::Counted } else { no_authority() }
         }
         (STATE_FIELD, Some(_)) => {
@@ -261,7 +298,7 @@ fn judge_key(
                 let step = format!("{}: {} → {}", ledger.id, line.from, line.to);
                 return Verdict::Parked(Waiting::Catalogue(step));
             }
-            if steps.any(|step| step.by.contains(&level)) {
+            if steps.any(|step| level.is_none_or(|level| step.by.contains(&level))) {
                 Verdict::Counted
             } else {
                 no_authority()
@@ -278,7 +315,8 @@ fn judge_key(
             if field.merge == Merge::Set && !matches!(value, None | Some(Value::Bool(true))) {
                 return malformed("a set holds truth values");
             }
-            if !field.write.contains(&level) || (field.merge == Merge::Fixed && !creates) {
+            let may_write = level.is_none_or(|level| field.write.contains(&level));
+            if !may_write || (field.merge == Merge::Fixed && !creates) {
                 return no_authority();
             }
             Verdict::Counted

@@ -59,6 +59,7 @@ CREATE TABLE link (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX link_by_record ON link (record);
+CREATE INDEX link_by_value ON link (ledger, field, value);
 
 CREATE TABLE finding (
   is_ledger INTEGER NOT NULL,
@@ -80,6 +81,9 @@ CREATE TABLE contribution (
   record     BLOB    NOT NULL,
   indicator  TEXT    NOT NULL,
   value      INTEGER NOT NULL,
+  -- Places from its own upward in which it counts: fewer for a duplicate, which counts once where
+  -- both are seen.
+  reach      INTEGER NOT NULL,
   PRIMARY KEY (record, indicator, place)
 ) STRICT, WITHOUT ROWID;
 
@@ -90,6 +94,23 @@ CREATE TABLE rollup (
   value      INTEGER NOT NULL,
   PRIMARY KEY (place, indicator)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE right_move (
+  -- The record that states it, and what it is about: a transfer and its repetition are one.
+  source  BLOB    PRIMARY KEY,
+  id      BLOB    NOT NULL,
+  pool    BLOB    NOT NULL,
+  name    TEXT    NOT NULL,
+  op      TEXT    NOT NULL,
+  -- Authors: key and epoch, 48 bytes.
+  giver   BLOB,
+  taker   BLOB,
+  amount  INTEGER NOT NULL,
+  first   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX right_move_by_pool ON right_move (pool);
+CREATE INDEX right_move_by_name ON right_move (name);
 
 CREATE TABLE parked (
   arrival   INTEGER NOT NULL,

@@ -46,3 +46,22 @@ CREATE TABLE rewritten (
   new     BLOB    NOT NULL,
   PRIMARY KEY (record, op, old)
 ) STRICT, WITHOUT ROWID;
+
+-- Two clones of one key sign receipts in two epochs until one of them closes its own: the latest of
+-- each epoch is kept.
+ALTER TABLE receipt RENAME TO receipt_1;
+CREATE TABLE receipt (
+  issuer     BLOB    NOT NULL,
+  epoch      BLOB    NOT NULL,
+  is_ledger  INTEGER NOT NULL,
+  place      BLOB    NOT NULL,
+  number     INTEGER NOT NULL,
+  plain      BLOB    NOT NULL,
+  seal       BLOB    NOT NULL,
+  -- When it came, by the own clock. Display only.
+  came_at_ms INTEGER NOT NULL,
+  PRIMARY KEY (issuer, epoch, is_ledger, place)
+) STRICT, WITHOUT ROWID;
+INSERT INTO receipt
+SELECT issuer, epoch, is_ledger, place, number, plain, seal, came_at_ms FROM receipt_1;
+DROP TABLE receipt_1;

@@ -180,7 +180,20 @@ impl Replica {
 
     /// Whether a replica of `place` may sync here: a child, or another replica of this place.
     pub fn is_child_or_twin(&self, place: PlaceId) -> bool {
-        place == self.place() || self.directives().tree.parent(place) == Some(self.place())
+        place == self.place() || self.directives().tree.dial_parent(place) == Some(self.place())
+    }
+
+    /// Whether a key is revoked, by the directives applied at the time of asking.
+    pub fn revocation_check(&self) -> crate::transport::tls::Revoked {
+        let replica = self.clone();
+        Arc::new(move |key| replica.directives().revoked.contains(key))
+    }
+
+    /// The place that this replica dials: by the tree, or by its certificate before it has one.
+    pub fn dial_parent(&self) -> Option<PlaceId> {
+        let path = &self.identity().checked.name.path;
+        let certified = path.len().checked_sub(2).map(|at| path[at]);
+        self.directives().tree.dial_parent(self.place()).or(certified)
     }
 
     /// Updates what is known of a link.

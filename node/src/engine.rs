@@ -11,16 +11,23 @@
 //!   never cut again.
 //! - Ingest never projects: an ack waits for the ledger, never for rows.
 
+pub mod act;
 pub mod admit;
 pub mod command;
 pub mod derive;
 pub mod heal;
+pub mod held_back;
 pub mod ingest;
+pub mod moves;
+pub mod places;
 pub mod policy;
 pub mod project;
 pub mod receipts;
+pub mod rights;
 pub mod save;
 pub mod seal;
+pub mod twins;
+mod unconfirmed;
 pub mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,7 +37,7 @@ use std::sync::Arc;
 use taizhang_core::directives::{Directives, RowOrigin};
 use taizhang_core::feed::frontier::{Frontiers, Head};
 use taizhang_core::feed::receipt::SealedReceipt;
-use taizhang_core::id::{AuthorId, Epoch, FeedId, PlaceId, RecordId, SealKey, SliceId};
+use taizhang_core::id::{AuthorId, Epoch, FeedId, Level, PlaceId, RecordId, SealKey, SliceId};
 use taizhang_core::place::is_shared;
 use taizhang_core::rules::Evaluator;
 use taizhang_core::sync::session::SessionConfig;
@@ -164,8 +171,8 @@ impl Engine {
         engine.load_directives()?;
         engine.catch_up(now)?;
         engine.bind(&machine, now)?;
-        if !engine.store.again()?.is_empty() {
-            engine.line_changed = true;
+        engine.line_changed |= !engine.store.again()?.is_empty();
+        if engine.needs_healing() {
             engine.heal(now)?;
         }
         Ok(engine)
@@ -233,11 +240,24 @@ impl Engine {
     ///
     /// [`StoreError`].
     pub fn rebuild(&mut self, now: UtcMillis) -> Result<(), StoreError> {
-        self.store.clear_derived(self.durability)?;
-        self.working.clear();
-        self.held = self.store.frontiers()?;
-        self.load_directives()?;
-        self.catch_up(now)
+        let mut presumed = self.directives.revoked.clone();
+        // Levels are decided from the root down, so this ends after as many rounds as there are.
+        for _ in 0..=Level::ALL.len() {
+            self.store.clear_derived(self.durability)?;
+            self.working.clear();
+            self.held = self.store.frontiers()?;
+            self.load_directives()?;
+            Arc::make_mut(&mut self.directives).presumed = Some(presumed.clone());
+            self.catch_up(now)?;
+            if self.directives.revoked == presumed {
+                break;
+            }
+            presumed = self.directives.revoked.clone();
+        }
+        Arc::make_mut(&mut self.directives).presumed = None;
+        self.line_changed = false;
+        self.events.push(Event::DirectivesChanged);
+        Ok(())
     }
 
     /// Starts a group of jobs.

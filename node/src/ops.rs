@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod import;
 pub mod mask;
+pub mod office;
 pub mod sheet;
 
 use std::collections::BTreeMap;
@@ -165,6 +166,13 @@ pub enum Request {
     CataloguePublish {
         /// Files.
         parts: Vec<(String, String)>,
+        /// Who acts.
+        person: Person,
+    },
+    /// About places, replicas, rights, duplicates and entries held back.
+    Office {
+        /// What.
+        request: office::OfficeRequest,
         /// Who acts.
         person: Person,
     },

@@ -112,7 +112,7 @@ impl Replica {
     pub fn badge(&self) -> Result<Badge, OpsError> {
         let directives = self.directives();
         let own = self.identity().seal_key();
-        let parent = directives.tree.parent(self.place());
+        let parent = self.dial_parent();
         let has_parent = self.identity().checked.name.path.len() > 1;
         let (contact, synced, pending, conflicts, parked) = self.readers().with(|reader| {
             let (contact, synced) = reader.parent_contact()?;

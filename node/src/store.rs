@@ -15,7 +15,10 @@ pub mod derived;
 pub mod ledger;
 pub mod peers;
 pub mod read;
+pub mod rights;
+pub mod rollups;
 mod rows;
+pub mod twins;
 
 use std::path::{Path, PathBuf};
 

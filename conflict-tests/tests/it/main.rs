@@ -9,6 +9,8 @@ mod kills;
 mod laws;
 mod office;
 mod refusals;
+mod scenarios;
 mod swarm;
 mod tidy;
 mod weeks;
+mod zz;

@@ -48,6 +48,7 @@ pub fn row_type(ledger: &Ledger) -> BTreeMap<String, Type> {
     row.insert("_id".into(), Type::Text);
     row.insert("state".into(), Type::Text);
     row.insert("passed".into(), Type::List(Box::new(Type::Text)));
+    row.insert("superseded".into(), Type::List(Box::new(Type::Text)));
     row.insert("created_level".into(), Type::Text);
     row
 }

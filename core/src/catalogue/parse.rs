@@ -7,9 +7,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::expression::Expression;
+use super::workflow::RawWorkflow;
 use super::{
     Catalogue, Field, FieldKind, Indicator, Ledger, Localise, LogColumn, Measure, Merge, Param,
-    Required, Role, Rule, Severity, State, Text, Transition, Uses, Vocab, Workflow, check,
+    Required, Role, Rule, Severity, Text, Unconfirmed, Uses, Vocab, Workflow, check,
 };
 use crate::id::{Hash, Lane, Level, SliceKind};
 use crate::limits;
@@ -112,6 +113,11 @@ struct RawLedger {
     slice: SliceKind,
     #[serde(default)]
     urgent: bool,
+    #[serde(default)]
+    void_wins: bool,
+    identity: Option<String>,
+    #[serde(default)]
+    closed: bool,
     title: Vec<String>,
     business_date: Option<String>,
     resolve: Level,
@@ -154,6 +160,9 @@ struct RawField {
     headers: Vec<String>,
     #[serde(default)]
     columns: Vec<RawColumn>,
+    #[serde(default)]
+    once_by: Vec<String>,
+    unconfirmed: Option<Unconfirmed>,
 }
 
 #[derive(Deserialize)]
@@ -172,43 +181,6 @@ struct RawColumn {
     kind: String,
     #[serde(default)]
     required: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWorkflow {
-    initial: String,
-    states: Vec<RawState>,
-    transition: Vec<Spanned<RawTransition>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawState {
-    id: String,
-    zh: String,
-    en: String,
-    #[serde(default)]
-    last: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawTransition {
-    from: Vec<String>,
-    to: String,
-    by: Vec<Level>,
-    priority: i64,
-    zh: String,
-    en: String,
-    #[serde(default)]
-    certifies: Vec<String>,
-    #[serde(default)]
-    requires: Vec<String>,
-    #[serde(default)]
-    reason: bool,
-    #[serde(default)]
-    irrevocable: bool,
 }
 
 #[derive(Deserialize)]
@@ -360,6 +332,8 @@ fn index_related(catalogue: &mut Catalogue) {
                 wanted.entry(ledger.id.clone()).or_default().insert(field.id.clone());
             }
         }
+        let identity = ledger.identity.iter().cloned();
+        wanted.entry(ledger.id.clone()).or_default().extend(identity);
         for uses in ledger.rules.iter().flat_map(|rule| rule.uses.values()) {
             if uses.by != "_id" && !uses.by.is_empty() {
                 wanted.entry(uses.ledger.clone()).or_default().insert(uses.by.clone());
@@ -507,6 +481,9 @@ impl Builder<'_> {
             business_date: raw.business_date,
             fields,
             workflow: raw.workflow.map(|workflow| self.workflow(key, workflow)),
+            void_wins: raw.void_wins,
+            identity: raw.identity,
+            closed: raw.closed,
             rules: raw.rule.into_iter().filter_map(|rule| self.rule(key, rule)).collect(),
             indicators: raw
                 .indicator
@@ -543,6 +520,8 @@ impl Builder<'_> {
             sealed: raw.sealed,
             group: Text { zh: raw.group_zh, en: raw.group_en },
             headers: raw.headers,
+            once_by: raw.once_by,
+            unconfirmed: raw.unconfirmed,
         }
     }
 
@@ -550,35 +529,10 @@ impl Builder<'_> {
         let key = format!("{ledger}.workflow");
         self.mark(&key, &raw);
         let raw = raw.into_inner();
-        let transitions = raw
-            .transition
-            .into_iter()
-            .map(|step| {
-                self.mark(&format!("{key}.{}", step.get_ref().to), &step);
-                let step = step.into_inner();
-                Transition {
-                    from: step.from,
-                    to: step.to,
-                    by: step.by,
-                    priority: step.priority,
-                    certifies: step.certifies,
-                    requires: step.requires,
-                    reason: step.reason,
-                    irrevocable: step.irrevocable,
-                    label: Text { zh: step.zh, en: step.en },
-                }
-            })
-            .collect();
-        let states = raw
-            .states
-            .into_iter()
-            .map(|state| State {
-                id: state.id,
-                label: Text { zh: state.zh, en: state.en },
-                last: state.last,
-            })
-            .collect();
-        Workflow { initial: raw.initial, states, transitions }
+        for step in &raw.transition {
+            self.mark(&format!("{key}.{}", step.get_ref().to), step);
+        }
+        raw.into()
     }
 
     fn expression(&mut self, key: &str, source: Spanned<String>) -> Option<Expression> {

@@ -61,7 +61,9 @@ pub fn compose(
     let mut operations = Vec::with_capacity(writes.len());
     for (key, value) in writes {
         check_size(key, value.as_ref())?;
-        let tips = log.tips_of(key);
+        // A line is written once: a second content under its key stands beside the first.
+        let is_line = key.contains('/') && matches!(value, Some(Value::Text(_)));
+        let tips = if is_line { Vec::new() } else { log.tips_of(key) };
         let action = match value {
             None if tips.is_empty() => continue,
             None => OpType::Delete,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::change::OpId;
 use super::log::{Origin, RecordLog};
+use super::moved::{FROM_FIELD, MOVED_KEY, Moved, MovedFrom};
 use super::state::{self, StateFold};
 use super::value::{LEDGER_KEY, STATE_FIELD, VOID_KEY, Value, split_key};
 use crate::catalogue::{Field, FieldKind, Ledger, Merge};
@@ -64,6 +65,8 @@ pub struct Candidate {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConflictKind {
+    /// Edits to a record that has moved to another place: to be carried over, or let lie.
+    AfterMove,
     /// Two contents under one log line.
     Line,
     /// A workflow step that came too late; not applied.
@@ -117,6 +120,12 @@ pub struct Row {
     pub conflicts: Vec<Conflict>,
     /// Reason of the void that holds.
     pub void: Option<String>,
+    /// Where the record went, if it ended here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
+    /// Where it came from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<MovedFrom>,
     /// Fields whose value has a type that the catalogue does not give them.
     pub mistyped: BTreeSet<String>,
     /// Who created it and when.
@@ -270,6 +279,8 @@ pub fn fold(log: &RecordLog, ledger: &Ledger) -> Option<Row> {
         state: None,
         conflicts: Vec::new(),
         void: None,
+        moved: None,
+        from: Vec::new(),
         mistyped: BTreeSet::new(),
         created: creator(log).unwrap_or_else(|| Writer::from(&created.origin)),
         levels: BTreeMap::new(),
@@ -280,7 +291,15 @@ pub fn fold(log: &RecordLog, ledger: &Ledger) -> Option<Row> {
         let (id, element) = split_key(key);
         match (id, element, ledger.field(id)) {
             (STATE_FIELD, Some(_), _) => lines.extend(first_writes(&ops)),
-            (VOID_KEY, None, _) => folding.void(&ops),
+            (VOID_KEY, None, _) => folding.void(&ops, ledger.void_wins),
+            (MOVED_KEY, None, _) => folding.moved(&ops),
+            (FROM_FIELD, Some(_), _) => {
+                let origins = first_writes(&ops).into_iter().filter_map(|(_, value)| {
+                    serde_json::from_str::<MovedFrom>(value.as_text()?).ok()
+                });
+                folding.row.from.extend(origins);
+                folding.row.from.sort_by_key(|from| (from.state.is_none(), from.record));
+            }
             (_, None, Some(field)) => folding.scalar(field, &ops),
             (_, Some(element), Some(field)) if field.merge == Merge::Set => {
                 folding.set(field, element, &ops);
@@ -296,7 +315,10 @@ pub fn fold(log: &RecordLog, ledger: &Ledger) -> Option<Row> {
         lines.sort_by(|one, two| (one.writer.lamport, &one.id).cmp(&(two.writer.lamport, &two.id)));
     }
     if let Some(workflow) = &ledger.workflow {
-        let (fold, late) = state::fold(log, workflow, &lines, |fields| certify(&row, fields));
+        let start = row.from.iter().find_map(|from| from.state.clone());
+        let start = start.unwrap_or_else(|| workflow.initial.clone());
+        let (fold, late) =
+            state::fold(log, workflow, start, &lines, |fields| certify(&row, fields));
         row.state = Some(fold);
         row.conflicts.extend(late.into_iter().map(|(change, text)| Conflict {
             id: conflict_id(STATE_FIELD, &[log.changes[change].hash]),
@@ -441,18 +463,48 @@ impl Folding<'_> {
         self.row.logs.entry(field.id.clone()).or_default().push(line);
     }
 
-    /// A void holds unless a counted edit was made apart from it (edit beats void).
-    fn void(&mut self, ops: &[KeyOp<'_>]) {
+    /// Counted changes made apart from the change at `at`, or after it, that say more than `mark`.
+    fn beside(&self, at: usize, mark: &str, after: bool) -> Vec<usize> {
+        let before = self.log.ancestors(at);
+        let changes = self.log.changes.iter().enumerate();
+        changes
+            .filter(|(other, change)| {
+                *other != at
+                    && change.origin.counted
+                    && !before.contains(other)
+                    && (after || !self.log.ancestors(*other).contains(&at))
+                    && change.ops.iter().any(|op| op.key != mark)
+            })
+            .map(|(other, _)| other)
+            .collect()
+    }
+
+    /// A moved record stays moved; what is written to it apart or later is listed, not applied there.
+    fn moved(&mut self, ops: &[KeyOp<'_>]) {
+        let standing = visible(self.log, ops, Level::Township).values;
+        let Some((text, at)) = standing.first().copied() else { return };
+        self.row.moved = text.as_text().and_then(|text| serde_json::from_str(text).ok());
+        let late = self.beside(at, MOVED_KEY, true);
+        let mut values = Vec::new();
+        for other in &late {
+            values.extend(
+                self.log.changes[*other]
+                    .ops
+                    .iter()
+                    .filter_map(|op| Some((op.value.as_ref()?, *other))),
+            );
+        }
+        if !values.is_empty() {
+            self.conflict(ConflictKind::AfterMove, MOVED_KEY, &values, Level::Township);
+        }
+    }
+
+    /// A void holds unless a counted edit was made apart from it (edit beats void), or the ledger
+    /// says that a void wins.
+    fn void(&mut self, ops: &[KeyOp<'_>], void_wins: bool) {
         let standing = visible(self.log, ops, Level::Village).values;
         let Some((reason, at)) = standing.first().copied() else { return };
-        let before = self.log.ancestors(at);
-        let apart = (0..self.log.changes.len()).find(|other| {
-            *other != at
-                && self.log.changes[*other].origin.counted
-                && !before.contains(other)
-                && !self.log.ancestors(*other).contains(&at)
-                && self.log.changes[*other].ops.iter().any(|op| op.key != VOID_KEY)
-        });
+        let apart = if void_wins { None } else { self.beside(at, VOID_KEY, false).pop() };
         if apart.is_some() {
             self.conflict(ConflictKind::Void, VOID_KEY, &standing, Level::Township);
         } else {

@@ -23,6 +23,12 @@ pub struct TransitionLine {
     /// Hash of the certified content; empty if the step certifies nothing.
     #[serde(default)]
     pub certified: String,
+    /// The business date on which it was done; the entry's day if empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub date: String,
+    /// The right that it spent, by the id of the spend.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub spends: String,
     /// 16 random bytes in hexadecimal.
     pub nonce: String,
 }
@@ -38,6 +44,9 @@ pub struct Step {
     pub time: UtcMillis,
     /// Reason given.
     pub reason: String,
+    /// Business date.
+    #[serde(default)]
+    pub date: String,
 }
 
 /// The result of the fold.
@@ -49,6 +58,15 @@ pub struct StateFold {
     pub steps: Vec<Step>,
     /// The content that the last certifying step covered has changed since: 待复核.
     pub needs_recheck: bool,
+    /// States of steps that fell back because what they certified changed: 需重新签字.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lapsed: Vec<String>,
+    /// States of steps that came too late.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub superseded: Vec<String>,
+    /// States of ordered steps that wait for their predecessor: 待补前序步骤.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
 }
 
 struct Line<'a> {
@@ -58,10 +76,11 @@ struct Line<'a> {
     before: BTreeSet<usize>,
 }
 
-/// Folds `lines` (position of the change, JSON text). Gives the fold and the superseded lines.
+/// Folds `lines` (position of the change, JSON text) from the state `start`. Gives the fold and the superseded lines.
 pub fn fold(
     log: &RecordLog,
     workflow: &Workflow,
+    start: String,
     lines: &[(usize, &Value)],
     certify: impl Fn(&[String]) -> String,
 ) -> (StateFold, Vec<(usize, String)>) {
@@ -76,32 +95,138 @@ pub fn fold(
             Some(Line { change: *change, line, rule, before: log.ancestors(*change) })
         })
         .collect();
-    let mut state = workflow.initial.clone();
-    let (mut steps, mut late, mut certified) = (Vec::new(), Vec::new(), None);
+    let mut folding = Folding {
+        log,
+        lines: &lines,
+        state: start,
+        applied: Vec::new(),
+        pending: Vec::new(),
+        late: Vec::new(),
+        superseded: Vec::new(),
+        certify: &certify,
+    };
     for at in order(log, &lines) {
-        let Line { change, line, rule, .. } = &lines[at];
-        let origin = &log.changes[*change].origin;
-        let anchor = rule.is_some_and(|rule| rule.irrevocable);
-        let fits = line.from == state;
-        if !fits {
-            late.push((*change, format!("{} → {}", line.from, line.to)));
-        }
-        if !fits && !anchor {
-            continue;
-        }
-        state.clone_from(&line.to);
-        if let Some(rule) = rule.filter(|rule| !rule.certifies.is_empty()) {
-            certified = Some((line.certified.clone(), &rule.certifies));
-        }
-        steps.push(Step {
-            to: line.to.clone(),
-            level: origin.level,
-            time: origin.time,
-            reason: line.reason.clone(),
-        });
+        folding.take(at);
     }
-    let needs_recheck = certified.is_some_and(|(hash, fields)| certify(fields) != hash);
-    (StateFold { state, steps, needs_recheck }, late)
+    folding.finish()
+}
+
+struct Folding<'a> {
+    log: &'a RecordLog,
+    lines: &'a [Line<'a>],
+    state: String,
+    applied: Vec<usize>,
+    pending: Vec<usize>,
+    late: Vec<(usize, String)>,
+    superseded: Vec<String>,
+    certify: &'a dyn Fn(&[String]) -> String,
+}
+
+impl Folding<'_> {
+    /// Whether the content that a step certified is still the same.
+    fn holds(&self, at: usize) -> bool {
+        let line = &self.lines[at];
+        line.rule.is_none_or(|rule| {
+            rule.certifies.is_empty() || (self.certify)(&rule.certifies) == line.line.certified
+        })
+    }
+
+    fn has(&self, at: usize, what: fn(&Transition) -> bool) -> bool {
+        self.lines[at].rule.is_some_and(what)
+    }
+
+    /// Where the applied steps fall back to: the first lapsing one whose content changed, unless an
+    /// irrevocable one followed.
+    fn falls_at(&self) -> Option<usize> {
+        let first = self
+            .applied
+            .iter()
+            .position(|at| self.has(*at, |rule| rule.lapses) && !self.holds(*at))?;
+        let anchored =
+            self.applied[first..].iter().any(|at| self.has(*at, |rule| rule.irrevocable));
+        (!anchored).then_some(first)
+    }
+
+    fn date(&self, at: usize) -> String {
+        let line = &self.lines[at];
+        if line.line.date.is_empty() {
+            self.log.changes[line.change].origin.time.date().to_string()
+        } else {
+            line.line.date.clone()
+        }
+    }
+
+    fn take(&mut self, at: usize) {
+        let Line { change, line, rule, .. } = &self.lines[at];
+        let fits = line.from == self.state;
+        let anchor = rule.is_some_and(|rule| rule.irrevocable);
+        // A step taken again after the first one fell back.
+        let again = self.falls_at().filter(|first| {
+            let fallen = &self.lines[self.applied[*first]];
+            !fits && fallen.line.from == line.from && self.lines[at].before.contains(&fallen.change)
+        });
+        if let Some(first) = again {
+            self.applied.truncate(first);
+            self.apply(at);
+            return;
+        }
+        if !fits && rule.is_some_and(|rule| rule.ordered) {
+            self.pending.push(at);
+            return;
+        }
+        if !fits {
+            self.late.push((*change, format!("{} → {}", line.from, line.to)));
+            self.superseded.push(line.to.clone());
+        }
+        if fits || anchor {
+            self.apply(at);
+        }
+    }
+
+    /// Applies a step, then whatever waited for it and was done no earlier.
+    fn apply(&mut self, at: usize) {
+        self.state.clone_from(&self.lines[at].line.to);
+        self.applied.push(at);
+        let since = self.date(at);
+        let next = self.pending.iter().position(|waiting| {
+            self.lines[*waiting].line.from == self.state && self.date(*waiting) >= since
+        });
+        if let Some(next) = next {
+            let waiting = self.pending.remove(next);
+            self.apply(waiting);
+        }
+    }
+
+    fn finish(mut self) -> (StateFold, Vec<(usize, String)>) {
+        let fallen = self.falls_at().map_or_else(Vec::new, |first| self.applied.split_off(first));
+        if let Some(first) = fallen.first() {
+            self.state.clone_from(&self.lines[*first].line.from);
+        }
+        let certified = |at: &&usize| self.has(**at, |rule| !rule.certifies.is_empty());
+        let needs_recheck =
+            self.applied.iter().rev().find(certified).is_some_and(|at| !self.holds(*at));
+        let to = |at: &usize| self.lines[*at].line.to.clone();
+        let step = |at: &usize| {
+            let line = &self.lines[*at];
+            let origin = &self.log.changes[line.change].origin;
+            Step {
+                to: line.line.to.clone(),
+                level: origin.level,
+                time: origin.time,
+                reason: line.line.reason.clone(),
+                date: self.date(*at),
+            }
+        };
+        let fold = StateFold {
+            state: self.state.clone(),
+            steps: self.applied.iter().map(step).collect(),
+            needs_recheck,
+            lapsed: fallen.iter().map(to).collect(),
+            superseded: self.superseded,
+            pending: self.pending.iter().map(to).collect(),
+        };
+        (fold, self.late)
+    }
 }
 
 /// Emission order: finality anchors first, each after its own causal past, then the rest.

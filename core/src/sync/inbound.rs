@@ -61,6 +61,9 @@ pub struct Inbound {
     waiting: Batch,
     /// Handed to the driver: feed and number of each segment.
     committing: Option<(BatchId, Vec<(FeedId, u64)>)>,
+    /// Segments that came before their predecessor.
+    early: BTreeMap<FeedId, BTreeMap<u64, Sealed>>,
+    early_count: usize,
     /// From where each feed was asked for last.
     wanted: BTreeMap<FeedId, u64>,
     /// How far back the last search for a fork's base went, by feed.
@@ -112,6 +115,12 @@ impl Session {
                     self.inbound.waiting.chains.extend(chain);
                 }
                 self.keys.insert(key);
+                let waiting = self.inbound.not_yet.iter().filter(|feed| feed.author.key == key);
+                let waiting: Vec<FeedId> = waiting.copied().collect();
+                for feed in waiting {
+                    self.inbound.not_yet.remove(&feed);
+                    self.send(Message::Want(feed, self.expected(feed)));
+                }
             }
             Err(reason) => self.refuse(None, &format!("certificate chain: {reason}")),
         }
@@ -156,6 +165,11 @@ impl Session {
             // Held, or on another branch: the ledger decides by the hashes.
             Err(FrontierError::Held(_) | FrontierError::Fork { .. }) => false,
             Err(FrontierError::Gap { .. }) => {
+                if self.inbound.early_count < limits::EARLY_SEGMENTS_MAX {
+                    let early = self.inbound.early.entry(feed).or_default();
+                    let new = early.insert(segment.number, sealed).is_none();
+                    self.inbound.early_count += usize::from(new);
+                }
                 self.want(feed, self.expected(feed));
                 return;
             }
@@ -174,6 +188,9 @@ impl Session {
         }
         let (number, previous) = (segment.number, segment.previous);
         self.inbound.waiting.segments.push(Verified { feed, number, previous, hash, sealed });
+        if continues {
+            self.take_early(feed, number + 1);
+        }
         #[cfg(feature = "sabotage")]
         if self.sabotaged(crate::Sabotage::AckBeforeCommit) {
             self.send(Message::Ack(vec![(feed, Head { count: number + 1, hash })]));
@@ -283,6 +300,42 @@ impl Session {
         if self.peer.head(feed).count > base {
             self.peer.set(feed, Head { count: base, hash: crate::id::Hash::default() });
             self.outbound.offer([(feed.lane, feed.slice)]);
+        }
+    }
+
+    /// Takes a segment that came before its predecessor, now that this has come.
+    fn take_early(&mut self, feed: FeedId, number: u64) {
+        let Some(early) = self.inbound.early.get_mut(&feed) else { return };
+        let next = early.remove(&number);
+        self.inbound.early_count -= usize::from(next.is_some());
+        if early.is_empty() {
+            self.inbound.early.remove(&feed);
+        }
+        if let Some(sealed) = next {
+            self.segment_came(sealed);
+        }
+    }
+
+    /// Asks again, at every heartbeat, for what the peer is known to hold and has not sent.
+    pub(super) fn ask_again(&mut self) {
+        let behind: Vec<FeedId> = self
+            .peer
+            .slices
+            .iter()
+            .filter(|(slice, _)| self.shares(**slice))
+            .flat_map(|(slice, frontier)| {
+                frontier.heads.iter().map(|((lane, author), head)| {
+                    (FeedId { slice: *slice, lane: *lane, author: *author }, head.count)
+                })
+            })
+            .filter(|(feed, count)| {
+                *count > self.expected(*feed).count && !self.inbound.refused.contains(feed)
+            })
+            .map(|(feed, _)| feed)
+            .collect();
+        for feed in behind {
+            let head = self.expected(feed);
+            self.send(Message::Want(feed, head));
         }
     }
 

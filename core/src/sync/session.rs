@@ -324,6 +324,7 @@ impl Session {
             self.close(CloseReason::Silent);
         } else if now >= self.last_said.plus(limits::HEARTBEAT_MS) {
             self.send(Message::Heartbeat(now));
+            self.ask_again();
         }
     }
 

@@ -19,10 +19,10 @@ pub struct Dialling {
 /// Dials until the replica closes. The city has no parent and returns at once.
 pub async fn keep_dialling(dialling: Dialling) {
     let Dialling { replica, addresses } = dialling;
-    let path = &replica.identity().checked.name.path;
-    let Some(parent) = path.len().checked_sub(2).map(|at| path[at]) else { return };
     let mut failures = 0;
     loop {
+        // A hand-over gives the place another parent while it is off-line.
+        let Some(parent) = replica.dial_parent() else { return };
         for address in &addresses {
             let ended = tokio::select! {
                 ended = sync_once(&replica, parent, address) => ended,

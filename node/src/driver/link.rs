@@ -25,6 +25,8 @@ pub struct Peer {
     pub replica: ReplicaId,
     /// Whether it is the parent.
     pub is_parent: bool,
+    /// Its seal key, by its certificate; of a parent TLS has checked it.
+    pub key: Option<taizhang_core::id::SealKey>,
 }
 
 /// Runs a session until it ends, and says why it ended.
@@ -104,6 +106,9 @@ impl Link {
     fn event_input(&self, event: Result<Event, broadcast::error::RecvError>) -> Option<Input> {
         match event {
             Ok(Event::Advanced(heads)) => Some(Input::Advanced(heads)),
+            Ok(Event::DirectivesChanged) if self.is_revoked() => {
+                Some(Input::Received(Message::Bye("its key was revoked".into())))
+            }
             Ok(Event::DirectivesChanged) | Err(broadcast::error::RecvError::Lagged(_)) => {
                 let place = self.peer.place;
                 self.ask(move |engine| {
@@ -122,6 +127,13 @@ impl Link {
             }
             Err(broadcast::error::RecvError::Closed) => Some(Input::LinkLost),
         }
+    }
+
+    /// Whether the peer's key was revoked, or is no longer of a neighbour.
+    fn is_revoked(&self) -> bool {
+        let directives = self.replica.directives();
+        let revoked = self.peer.key.is_some_and(|key| directives.revoked.contains(key));
+        revoked || !(self.peer.is_parent || self.replica.is_child_or_twin(self.peer.place))
     }
 
     /// Asks the engine; the answer comes back as an input after its commit.

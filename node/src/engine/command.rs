@@ -8,10 +8,8 @@ use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Ledger, LogColumn, R
 use taizhang_core::feed::entry::{Action, Person};
 use taizhang_core::id::{ImportId, Level, RecordId, SliceId, hex};
 use taizhang_core::record::edit::{KeyWrite, creation};
-use taizhang_core::record::fold::{Row, certify, fold};
-use taizhang_core::record::state::{Step, TransitionLine};
-use taizhang_core::record::value::{STATE_FIELD, VOID_KEY, Value};
-use taizhang_core::rules::blocking;
+use taizhang_core::record::fold::{Row, fold};
+use taizhang_core::record::value::{VOID_KEY, Value};
 use taizhang_core::time::UtcMillis;
 
 use super::Engine;
@@ -73,7 +71,7 @@ pub struct Found {
 }
 
 impl Engine {
-    fn level(&self) -> Level {
+    pub(crate) fn level(&self) -> Level {
         self.identity.checked.name.level()
     }
 
@@ -219,6 +217,13 @@ impl Engine {
         now: UtcMillis,
     ) -> Result<bool, CommandError> {
         let found = self.find(id)?;
+        if let Some(moved) = &found.row.moved {
+            let to = self.directives.tree.full_name(moved.to);
+            return refuse(
+                format!("该记录已迁出→{to},请在新记录中修改"),
+                format!("the record has moved to {to}; edit it there"),
+            );
+        }
         let mut keys = Vec::new();
         let mut errors = Vec::new();
         for (name, text) in inputs {
@@ -241,11 +246,12 @@ impl Engine {
         if keys.is_empty() {
             return Ok(false);
         }
+        self.check_unconfirmed(&found, &keys, now)?;
         self.write(&found, Action::Set, person, keys, now)?;
         Ok(true)
     }
 
-    fn write(
+    pub(crate) fn write(
         &mut self,
         found: &Found,
         action: Action,
@@ -287,7 +293,11 @@ impl Engine {
                     .map(|one| (key(one), None));
                 Ok(added.chain(removed).collect())
             }
-            FieldKind::Log(columns) => self.line_keys(field, columns, text, source, &catalogue),
+            FieldKind::Log(columns) => {
+                let keys = self.line_keys(field, columns, text, source, &catalogue)?;
+                let standing = row.and_then(|row| row.logs.get(&field.id));
+                Ok(keys.into_iter().filter(|key| !is_standing(key, standing)).collect())
+            }
             _ => {
                 let value = parse(field, text, source, &catalogue)?;
                 if value.as_ref() == row.and_then(|row| row.fields.get(&field.id)) {
@@ -332,128 +342,23 @@ impl Engine {
             return Ok(Vec::new());
         }
         let text = serde_json::to_string(&line).unwrap_or_default();
-        Ok(vec![(self.line_key(&field.id, &text), Some(text.into()))])
+        if field.once_by.is_empty() {
+            return Ok(vec![(self.line_key(&field.id, &text), Some(text.into()))]);
+        }
+        // A repetition counts once; differing contents under one line are a conflict item.
+        let key: Vec<(&String, Option<&Value>)> =
+            field.once_by.iter().map(|column| (column, line.get(column))).collect();
+        let hash = blake3::hash(&serde_json::to_vec(&key).unwrap_or_default());
+        Ok(vec![(format!("{}/{}", field.id, hex(&hash.as_bytes()[..16])), Some(text.into()))])
     }
 
     /// The key of a new line: the hash of its text and 16 random bytes.
-    fn line_key(&mut self, field: &str, text: &str) -> String {
+    pub(crate) fn line_key(&mut self, field: &str, text: &str) -> String {
         let nonce: [u8; 16] = self.random();
         let mut hasher = blake3::Hasher::new();
         hasher.update(text.as_bytes());
         hasher.update(&nonce);
         format!("{field}/{}", hex(&hasher.finalize().as_bytes()[..16]))
-    }
-
-    /// Takes a workflow step.
-    ///
-    /// # Errors
-    ///
-    /// Says who may take it, what must be filled, or which rule blocks it.
-    pub fn act(
-        &mut self,
-        id: RecordId,
-        to: &str,
-        reason: &str,
-        person: &Person,
-        now: UtcMillis,
-    ) -> Result<(), CommandError> {
-        let found = self.find(id)?;
-        let Some(workflow) = &found.ledger.workflow else {
-            return refuse("该台账没有流程", "this ledger has no workflow");
-        };
-        let from = found.row.state_id().unwrap_or_default().to_owned();
-        let level = self.level();
-        let steps: Vec<_> = workflow
-            .transitions
-            .iter()
-            .filter(|step| step.to == to && step.from.contains(&from))
-            .collect();
-        let Some(first) = steps.first() else {
-            return refuse(
-                format!("当前状态「{from}」不能转为「{to}」"),
-                format!("no step leads from {from} to {to}"),
-            );
-        };
-        let Some(step) = steps.iter().find(|step| step.by.contains(&level)) else {
-            let levels: Vec<&str> = first.by.iter().map(|level| level.name()).collect();
-            let levels = levels.join(", ");
-            return refuse(
-                format!("该步骤由{levels}级办理"),
-                format!("this step is taken by: {levels}"),
-            );
-        };
-        if step.reason && reason.trim().is_empty() {
-            return refuse("请填写原因", "give a reason");
-        }
-        let missing_fields = self.missing_at(&found, &step.requires, to);
-        if !missing_fields.is_empty() {
-            return Err(CommandError::Fields(missing_fields));
-        }
-        self.check_blocks(&found, to, now)?;
-        let certified = if step.certifies.is_empty() {
-            String::new()
-        } else {
-            certify(&found.row, &step.certifies)
-        };
-        let line = TransitionLine {
-            from,
-            to: to.to_owned(),
-            reason: reason.trim().to_owned(),
-            certified,
-            nonce: hex(&self.random::<16>()),
-        };
-        let text = serde_json::to_string(&line).unwrap_or_default();
-        let key = self.line_key(STATE_FIELD, &text);
-        self.write(&found, Action::Act, person, vec![(key, Some(text.into()))], now)
-    }
-
-    fn missing_at(&self, found: &Found, requires: &[String], to: &str) -> Vec<FieldError> {
-        let row = &found.row;
-        let empty = |id: &str| {
-            !row.fields.contains_key(id) && !row.sets.contains_key(id) && !row.logs.contains_key(id)
-        };
-        found
-            .ledger
-            .fields
-            .iter()
-            .filter(|field| {
-                let at_state =
-                    matches!(&field.required, Required::At(at) if at.iter().any(|one| one == to));
-                (at_state || requires.contains(&field.id)) && empty(&field.id)
-            })
-            .map(missing)
-            .collect()
-    }
-
-    /// A rule that blocks a step is evaluated on the row as it would be after it.
-    fn check_blocks(
-        &mut self,
-        found: &Found,
-        to: &str,
-        now: UtcMillis,
-    ) -> Result<(), CommandError> {
-        let mut after = found.row.clone();
-        if let Some(state) = &mut after.state {
-            state.state = to.to_owned();
-            let (level, time) = (self.level(), now);
-            state.steps.push(Step { to: to.to_owned(), level, time, reason: String::new() });
-        }
-        self.settle()?;
-        let findings = self.findings_as(found.slice, found.id, &found.ledger, &after, now);
-        let blocked: Vec<Text> = blocking(&found.ledger, &findings, to)
-            .filter_map(|finding| {
-                let rule = taizhang_core::rules::rule_of(&found.ledger, &finding.rule)?;
-                Some(Text {
-                    zh: format!("{} {}", rule.id, rule.text.zh),
-                    en: format!("{} {}", rule.id, rule.text.en),
-                })
-            })
-            .collect();
-        if blocked.is_empty() {
-            return Ok(());
-        }
-        let all = |pick: fn(&Text) -> &str| blocked.iter().map(pick).collect::<Vec<_>>().join("; ");
-        refuse(all(|text| &text.zh), all(|text| &text.en))
     }
 
     /// Settles concurrent values of a field.
@@ -525,7 +430,16 @@ impl Engine {
     }
 }
 
-fn missing(field: &Field) -> FieldError {
+/// Whether a line of the same id and content is there already.
+fn is_standing(key: &KeyWrite, lines: Option<&Vec<taizhang_core::record::fold::LogLine>>) -> bool {
+    let element = key.0.rsplit('/').next().unwrap_or_default();
+    let text = key.1.as_ref().map(Value::to_string).unwrap_or_default();
+    lines.into_iter().flatten().any(|line| {
+        line.id == element && serde_json::to_string(&line.columns).is_ok_and(|one| one == text)
+    })
+}
+
+pub(crate) fn missing(field: &Field) -> FieldError {
     let reason = Text {
         zh: format!("请填写「{}」", field.label.zh),
         en: format!("{} must be filled", field.label.en),

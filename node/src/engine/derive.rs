@@ -8,11 +8,15 @@ use taizhang_core::directives::Directives;
 use taizhang_core::id::{AuthorId, Hash, PlaceId, RecordId, SliceId, SliceKind};
 use taizhang_core::record::fold::{Row, fold};
 use taizhang_core::record::log::RecordLog;
+use taizhang_core::record::moved::MOVED_KEY;
 use taizhang_core::record::value::Value;
+use taizhang_core::rights;
 use taizhang_core::rules::{Finding, Surroundings};
 use taizhang_core::time::{Date, UtcMillis};
 
 use super::Engine;
+use super::rights::movement_of;
+use super::twins::{self, twins_of};
 use crate::store::derived::RecordUpdate;
 use crate::store::{Store, StoreError};
 
@@ -73,10 +77,10 @@ impl Around<'_> {
         subject: Option<(&Row, RecordId)>,
         uses: &Uses,
     ) -> Result<Vec<(RecordId, Row)>, StoreError> {
-        let key = match subject {
-            None => String::new(),
-            Some((_, id)) if uses.eq == "_id" => id.to_string(),
-            Some((row, _)) => row.text(&uses.eq),
+        let keys = match subject {
+            None => vec![String::new()],
+            Some((row, id)) if uses.eq == "_id" => self.names_of(row, id)?,
+            Some((row, _)) => vec![row.text(&uses.eq)],
         };
         let slices: Vec<SliceId> = if uses.path {
             let path = self.directives.tree.path(self.slice.place);
@@ -86,24 +90,40 @@ impl Around<'_> {
         };
         let mut found = Vec::new();
         for slice in slices {
-            let records = match uses.by.as_str() {
-                "" => {
-                    found.extend(self.store.rows_of(slice, &uses.ledger)?);
-                    continue;
-                }
-                "_id" => key.parse().into_iter().collect(),
-                _ if key.is_empty() => Vec::new(),
-                by => self.store.linked(slice.place, &uses.ledger, by, &key)?,
-            };
-            for record in records {
-                if let Some(row) = self.store.row(slice, record)?
-                    && row.ledger == uses.ledger
-                {
-                    found.push((record, row));
+            if uses.by.is_empty() {
+                found.extend(self.store.rows_of(slice, &uses.ledger)?);
+                continue;
+            }
+            for key in keys.iter().filter(|key| !key.is_empty()) {
+                let records = match uses.by.as_str() {
+                    "_id" => key.parse().into_iter().collect(),
+                    by => self.store.linked(slice.place, &uses.ledger, by, key)?,
+                };
+                for record in records {
+                    if let Some(row) = self.store.row(slice, record)?
+                        && row.ledger == uses.ledger
+                    {
+                        found.push((record, row));
+                    }
                 }
             }
         }
         Ok(found)
+    }
+
+    /// A record's own id, and those of its duplicates in the slice if it is the one that counts: what
+    /// refers to any of them is attached to it.
+    fn names_of(&self, row: &Row, id: RecordId) -> Result<Vec<String>, StoreError> {
+        let mut names = vec![id.to_string()];
+        let Some(ledger) = self.directives.catalogue.ledger(&row.ledger) else { return Ok(names) };
+        let place = self.slice.place;
+        let twins = twins_of(self.store, self.directives, place, id, ledger, row)?;
+        let counted = twins.iter().filter(|twin| twin.place == place && twin.same != Some(false));
+        let counted: Vec<_> = counted.collect();
+        if counted.iter().all(|twin| !twin.first) {
+            names.extend(counted.iter().map(|twin| twin.record.to_string()));
+        }
+        Ok(names)
     }
 }
 
@@ -139,7 +159,7 @@ fn search_of(ledger: &Ledger, row: &Row, title: &str) -> String {
 }
 
 fn links_of(ledger: &Ledger, row: &Row) -> Vec<(String, String)> {
-    if row.void.is_some() {
+    if row.void.is_some() || row.moved.is_some() {
         return Vec::new();
     }
     ledger
@@ -181,10 +201,17 @@ impl Engine {
         let working = std::mem::take(&mut self.working);
         let mut affected: BTreeSet<(SliceId, RecordId)> = BTreeSet::new();
         for ((slice, record), one) in working.into_iter().filter(|(_, one)| one.dirty) {
+            if one.log.changes.iter().any(|change| change.ops.iter().any(|op| op.key == MOVED_KEY))
+            {
+                let referring = self.referring_to(slice, record)?;
+                affected.extend(referring.into_iter().map(|id| (slice, id)));
+            }
             let old = self.store.links_of(slice.place, record)?;
             let row = self.write_row(slice, record, &one)?;
             if let Some((ledger, links)) = row {
-                self.neighbours(slice, record, &ledger, &[old, links].concat(), &mut affected)?;
+                let links = [old, links].concat();
+                self.neighbours(slice, record, &ledger, &links, &mut affected)?;
+                self.twins_touched(slice, record, &ledger, &links, &mut affected)?;
             }
             affected.insert((slice, record));
         }
@@ -229,8 +256,39 @@ impl Engine {
             origin: one.origin,
         };
         self.store.put_record(slice, record, &update)?;
+        if matches!(id.as_str(), rights::RIGHT | rights::GRANT) {
+            let movement = row.as_ref().and_then(|row| movement_of(record, row, &self.directives));
+            self.store.set_movement(record, movement.as_ref())?;
+        }
         self.store.set_links(slice.place, &id, record, &links)?;
         Ok(ledger.map(|ledger| (ledger, links)))
+    }
+
+    /// Records with the identity of a changed one, and those that a changed decision names.
+    fn twins_touched(
+        &self,
+        slice: SliceId,
+        record: RecordId,
+        ledger: &Ledger,
+        links: &[(String, String)],
+        affected: &mut BTreeSet<(SliceId, RecordId)>,
+    ) -> Result<(), StoreError> {
+        if ledger.id == taizhang_core::record::twin::SAME {
+            let row = self.store.record(slice, record)?.and_then(|stored| stored.row);
+            for field in ["one", "other"] {
+                let text = row.as_ref().map(|row| row.text(field)).unwrap_or_default();
+                let pair = text.split_once('/');
+                let pair = pair.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+                affected.extend(pair.map(|(place, id)| (SliceId::ledger(place), id)));
+            }
+        }
+        let Some(identity) = &ledger.identity else { return Ok(()) };
+        for (_, value) in links.iter().filter(|(field, _)| field == identity) {
+            let twins = self.store.with_value(&ledger.id, identity, value)?;
+            let slice_of = |place| SliceId { kind: ledger.slice, place };
+            affected.extend(twins.into_iter().map(|(place, id)| (slice_of(place), id)));
+        }
+        Ok(())
     }
 
     /// Rows whose rules read a record with these link values.
@@ -282,10 +340,15 @@ impl Engine {
         let (Some(row), Some(ledger)) = (stored.row, catalogue.ledger(&stored.ledger)) else {
             self.store.set_findings(slice, record, &[])?;
             let above = self.above(slice);
-            return self.store.set_contributions(slice, record, &BTreeMap::new(), &above);
+            return self.store.set_contributions(slice, record, &BTreeMap::new(), &above, 0);
         };
         let around = Around { store: &self.store, directives: &self.directives, slice };
-        let findings = self.evaluator.findings(ledger, &row, record, &around, as_of);
+        let mut findings = self.evaluator.findings(ledger, &row, record, &around, as_of);
+        let left_behind = row.moved.is_none() && self.refers_to_moved(slice, ledger, &row)?;
+        if left_behind {
+            findings.push(Finding::left_behind());
+            findings.sort();
+        }
         let values = ledger
             .indicators
             .iter()
@@ -296,8 +359,27 @@ impl Engine {
             .filter(|(_, value)| *value != 0)
             .collect();
         self.store.set_findings(slice, record, &findings)?;
-        self.store.set_contributions(slice, record, &values, &self.above(slice))?;
+        let twins = twins_of(&self.store, &self.directives, slice.place, record, ledger, &row)?;
+        let reach =
+            if left_behind { 0 } else { twins::reach(&self.directives, slice.place, &twins) };
+        self.store.set_contributions(slice, record, &values, &self.above(slice), reach)?;
         self.store.set_record_hash(slice, record, row_hash(&row, &findings))
+    }
+
+    /// Whether a reference of a row names a record of its slice that has moved away.
+    fn refers_to_moved(
+        &self,
+        slice: SliceId,
+        ledger: &Ledger,
+        row: &Row,
+    ) -> Result<bool, StoreError> {
+        for field in ledger.fields.iter().filter(|one| matches!(one.kind, FieldKind::Ref(_))) {
+            let Ok(id) = row.text(&field.id).parse() else { continue };
+            if self.store.row(slice, id)?.is_some_and(|row| row.moved.is_some()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The places whose roll-ups a record of `slice` counts in: its own and those above, as far as
@@ -306,7 +388,9 @@ impl Engine {
         if slice.kind == SliceKind::Directive {
             Vec::new()
         } else {
-            self.directives.tree.path(slice.place)
+            let mut path = self.directives.tree.path(slice.place);
+            path.reverse();
+            path
         }
     }
 

@@ -74,6 +74,10 @@ impl Engine {
         let empty = [(city.id, Vec::new())];
         let lists = if children.is_empty() { &empty[..] } else { children };
         for (parent, list) in lists {
+            // What an entry sees is the path to its place, which the lists before it make known.
+            if *parent != city.id && self.directives.tree.path(*parent).is_empty() {
+                self.project_own_directives(now)?;
+            }
             for chunk in list.chunks(CHILDREN_PER_ENTRY).chain(list.is_empty().then_some(&[][..])) {
                 let record = RecordId(self.random());
                 let mut keys = vec![creation(TREE)];
@@ -195,6 +199,16 @@ impl Engine {
             {
                 return refuse(format!("参数「{}」:{reason}", param.label.zh), reason);
             }
+            let from = Date::parse(&policy.effective_from).unwrap_or(now.date());
+            if level != param.owner
+                && let Some((upper, _)) = self.directives.param(id, self.place(), from).upper
+                && taizhang_core::policy::combined(param.localise, &upper, value) != value
+            {
+                return refuse(
+                    format!("参数「{}」弱于上级现行值{upper},不能发布{value}", param.label.zh),
+                    format!("{id}: {value} is weaker than {upper}, which the upper level has set"),
+                );
+            }
         }
         let record = RecordId(self.random());
         let keys = vec![
@@ -210,6 +224,7 @@ impl Engine {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> Value {
+/// A value as JSON text.
+pub(crate) fn json(value: &impl serde::Serialize) -> Value {
     Value::Text(serde_json::to_string(value).unwrap_or_default())
 }

@@ -207,7 +207,27 @@ impl Engine {
             self.store.drop_receipts(AuthorId { key: row.created.author.key, epoch })?;
         }
         let origin = RowOrigin { slice, record, position };
-        Ok(Arc::make_mut(&mut self.directives).apply_row(&row, origin))
+        let changed = Arc::make_mut(&mut self.directives).apply_row(&row, origin);
+        match row.ledger.as_str() {
+            directives::PLACE_EVENT if changed => self.line_changed = true,
+            directives::REVOCATION if changed => {
+                let key = row.text("key").parse().unwrap_or_default();
+                self.line_changed |= self.directives.presumed.is_none() && self.crosses_line(key);
+            }
+            _ => {}
+        }
+        Ok(changed)
+    }
+
+    /// Whether segments of a revoked key beyond its line are held: they counted so far.
+    fn crosses_line(&self, key: taizhang_core::id::SealKey) -> bool {
+        self.held.slices.iter().any(|(slice, frontier)| {
+            frontier.heads.iter().any(|((lane, author), head)| {
+                let feed = FeedId { slice: *slice, lane: *lane, author: *author };
+                author.key == key
+                    && self.directives.line(&feed).is_some_and(|line| head.count > line)
+            })
+        })
     }
 
     /// Judges an entry and, unless it is parked, puts its changes into the records' logs.
@@ -295,7 +315,7 @@ impl Engine {
             .zip(&ledgers)
             .map(|((_, change, _), ledger)| Judged { change, ledger: ledger.as_deref() })
             .collect();
-        Ok(judge(at.feed, at.sees, &changes, &self.directives))
+        Ok(judge(at.feed, at.number, at.sees, &changes, &self.directives))
     }
 
     /// Who wrote an entry: by the roster, or by the chain that came ahead of the feed (the city's

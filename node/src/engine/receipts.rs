@@ -93,8 +93,8 @@ impl Engine {
                     && taizhang_core::place::holds(child, receipt.slice, tree)
             }
             Flow::Down => {
-                issuer != child
-                    && tree.is_above_or_same(issuer, child)
+                // Those of the child's own place too: its replicas learn of each other by them.
+                tree.is_above_or_same(issuer, child)
                     && tree.is_above_or_same(child, receipt.slice.place)
             }
         }

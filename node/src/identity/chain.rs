@@ -80,6 +80,9 @@ pub enum ChainError {
     /// The leaf carries no seal key.
     #[error("the certificate carries no seal key")]
     NoSealKey,
+    /// Its key was revoked by an office above it.
+    #[error("the key of this certificate was revoked; the replica must be admitted again")]
+    Revoked,
     /// Not valid at the time asked.
     #[error("the certificate is expired, or not valid yet, by this clock")]
     Expired,

@@ -74,6 +74,7 @@ impl Replica {
             Request::Places { under } => self.places(under),
             Request::PolicyList => Ok(self.policy_list()),
             Request::PolicyReach { doc_no } => self.policy_reach(&doc_no),
+            Request::Office { request, person } => self.office(request, person).await,
             other => self.write(other, progress).await,
         }
     }
@@ -244,7 +245,10 @@ impl Replica {
         self.readers().with(|reader| {
             for place in tree.iter().filter(|one| tree.is_above_or_same(self.place(), one.id)) {
                 let counted = sums(reader.rollup(place.id)?);
-                let recounted = sums(reader.recount(&tree.subtree(place.id))?);
+                let depth = |id| tree.path(id).len().saturating_sub(tree.path(place.id).len());
+                let below: Vec<_> =
+                    tree.subtree(place.id).into_iter().map(|id| (id, depth(id))).collect();
+                let recounted = sums(reader.recount(&below)?);
                 if counted != recounted {
                     let id = place.id;
                     problems.push(format!("roll-up of {id}: {counted:?} is not {recounted:?}"));

@@ -1,7 +1,5 @@
 //! What the projector writes: records, links, findings, roll-ups, parked and void entries.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{OptionalExtension as _, params};
 use taizhang_core::codec::{Reader, Writer};
 use taizhang_core::id::{AuthorId, Epoch, Hash, PlaceId, RecordId, SealKey, SliceId};
@@ -365,48 +363,6 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces what a record adds to indicators, and moves the sums of `above` (the record's place
-    /// and its ancestors) by the difference.
-    pub fn set_contributions(
-        &self,
-        slice: SliceId,
-        record: RecordId,
-        values: &BTreeMap<String, i64>,
-        above: &[PlaceId],
-    ) -> Result<(), StoreError> {
-        let mut query = self.derived.prepare_cached(
-            "SELECT indicator, value FROM contribution WHERE record = ?1 AND place = ?2",
-        )?;
-        let key = params![record.0, slice.place.0];
-        let old: BTreeMap<String, i64> = query
-            .query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?
-            .collect::<Result<_, _>>()?;
-        if old == *values {
-            return Ok(());
-        }
-        let mut names: Vec<&String> = old.keys().chain(values.keys()).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let value = values.get(name).copied().unwrap_or(0);
-            let difference = value - old.get(name).copied().unwrap_or(0);
-            if difference == 0 {
-                continue;
-            }
-            let sql = "INSERT INTO contribution VALUES (?1, ?2, ?3, ?4) \
-                       ON CONFLICT DO UPDATE SET value = ?4";
-            let row = params![slice.place.0, record.0, name, value];
-            self.derived.prepare_cached(sql)?.execute(row)?;
-            let sql = "INSERT INTO rollup VALUES (?1, ?2, ?3) \
-                       ON CONFLICT DO UPDATE SET value = value + ?3";
-            let mut add = self.derived.prepare_cached(sql)?;
-            for place in above {
-                add.execute(params![place.0, name, difference])?;
-            }
-        }
-        Ok(())
-    }
-
     /// Parks an entry.
     pub fn park(
         &self,
@@ -451,6 +407,24 @@ impl Store {
                 entry: usize::try_from(rows::count(row, 1)?).unwrap_or(0),
                 sees: sees_from_bytes(&row.get::<_, Vec<u8>>(2)?)?,
             });
+        }
+        Ok(list)
+    }
+
+    /// Parked and void entries: arrival, index, kind, reason.
+    #[expect(clippy::type_complexity, reason = "one row of one query")]
+    pub fn masked(&self) -> Result<Vec<(u64, usize, &'static str, String)>, StoreError> {
+        let mut list = Vec::new();
+        for (kind, sql) in [
+            ("parked", "SELECT arrival, entry, waiting FROM parked"),
+            ("void", "SELECT arrival, entry, reason FROM void_entry"),
+        ] {
+            let mut query = self.derived.prepare_cached(sql)?;
+            let mut found = query.query([])?;
+            while let Some(row) = found.next()? {
+                let entry = usize::try_from(rows::count(row, 1)?).unwrap_or(0);
+                list.push((rows::count(row, 0)?, entry, kind, row.get(2)?));
+            }
         }
         Ok(list)
     }

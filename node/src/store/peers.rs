@@ -82,13 +82,13 @@ impl Store {
         now: UtcMillis,
     ) -> Result<bool, StoreError> {
         let sql = "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-                   ON CONFLICT DO UPDATE SET epoch = ?4, number = ?5, plain = ?6, seal = ?7, \
-                   came_at_ms = ?8 WHERE epoch <> ?4 OR number < ?5";
+                   ON CONFLICT DO UPDATE SET number = ?5, plain = ?6, seal = ?7, \
+                   came_at_ms = ?8 WHERE number < ?5";
         let changed = self.ledger.prepare_cached(sql)?.execute(params![
             receipt.issuer.key.0,
+            receipt.issuer.epoch.0,
             is_ledger(receipt.slice),
             receipt.slice.place.0,
-            receipt.issuer.epoch.0,
             signed(receipt.number),
             sealed.plain,
             sealed.seal,
@@ -129,7 +129,7 @@ impl Store {
     pub fn receipts(&self) -> Result<Vec<StoredReceipt>, StoreError> {
         let mut query = self.ledger.prepare_cached(
             "SELECT issuer, epoch, is_ledger, place, number, plain, seal FROM receipt \
-             ORDER BY issuer, is_ledger, place",
+             ORDER BY issuer, epoch, is_ledger, place",
         )?;
         let found = query.query_map([], |row| {
             Ok(StoredReceipt {

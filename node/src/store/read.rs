@@ -342,14 +342,15 @@ impl Reader<'_> {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// Sums of contributions of some places, from scratch: what the roll-up must equal.
-    pub fn recount(&self, places: &[PlaceId]) -> Result<Vec<(String, i64)>, StoreError> {
+    /// Sums of contributions of some places, from scratch: what the roll-up must equal. Each place
+    /// comes with its distance in levels from the one whose roll-up it is.
+    pub fn recount(&self, places: &[(PlaceId, usize)]) -> Result<Vec<(String, i64)>, StoreError> {
         let mut query = self.db.prepare_cached(
-            "SELECT indicator, sum(value) FROM contribution WHERE place = ?1 GROUP BY 1",
+            "SELECT indicator, sum(value) FROM contribution WHERE place = ?1 AND reach > ?2 GROUP BY 1",
         )?;
         let mut sums = std::collections::BTreeMap::new();
-        for place in places {
-            let found = query.query_map([place.0], |row| {
+        for (place, distance) in places {
+            let found = query.query_map(params![place.0, signed(*distance as u64)], |row| {
                 Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
             })?;
             for one in found {

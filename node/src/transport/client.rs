@@ -92,7 +92,7 @@ pub async fn sync_once(
     parent: PlaceId,
     address: &str,
 ) -> Result<String, DialError> {
-    let config = client_config(replica.identity(), parent)
+    let config = client_config(replica.identity(), parent, replica.revocation_check())
         .map_err(|error| DialError::Refused(error.to_string()))?;
     let channel = channel(address, config).await?;
     let limit = taizhang_core::limits::MESSAGE_BYTES_MAX;
@@ -102,7 +102,7 @@ pub async fn sync_once(
         .sync(ReceiverStream::new(receiver))
         .await
         .map_err(|status| DialError::Refused(status.message().to_owned()))?;
-    let peer = Peer { place: parent, replica: Default::default(), is_parent: true };
+    let peer = Peer { place: parent, replica: Default::default(), is_parent: true, key: None };
     let reason = run_session(replica, peer, reply.into_inner(), move |frame| {
         let sender = sender.clone();
         async move { sender.send(frame).await.is_ok() }

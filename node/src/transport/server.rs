@@ -119,7 +119,7 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let auditor = replica.clone();
     let refused = Arc::new(move |text: String| auditor.audit("peer refused", text));
-    let (sync, enrol) = server_configs(replica.identity(), refused)?;
+    let (sync, enrol) = server_configs(replica.identity(), refused, replica.revocation_check())?;
     let (sender, incoming) = mpsc::channel::<Result<Connection, io::Error>>(64);
     let acceptor = replica.clone();
     tokio::spawn(accept_loop(listener, sender, sync, enrol, acceptor));
@@ -212,7 +212,8 @@ impl SyncService for Service {
             return Err(Status::permission_denied("this office is not your parent"));
         }
         let (sender, receiver) = mpsc::channel(64);
-        let peer = Peer { place: name.place(), replica: name.replica, is_parent: false };
+        let key = Some(checked.seal_key);
+        let peer = Peer { place: name.place(), replica: name.replica, is_parent: false, key };
         let replica = self.replica.clone();
         tokio::spawn(async move {
             let inbound = request.into_inner();

@@ -14,7 +14,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
     SignatureScheme,
 };
-use taizhang_core::id::{Hash, PlaceId};
+use taizhang_core::id::{Hash, PlaceId, SealKey};
 
 use crate::driver::clock;
 use crate::identity::chain::{ChainError, RootOfTrust};
@@ -28,6 +28,9 @@ pub const ALPN_ENROL: &[u8] = b"taizhang-enrol/1";
 /// Tells somebody why a peer was refused.
 pub type Refusals = Arc<dyn Fn(String) + Send + Sync>;
 
+/// Whether a key is revoked by the directives applied here: asked on every connect.
+pub type Revoked = Arc<dyn Fn(SealKey) -> bool + Send + Sync>;
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
@@ -39,6 +42,7 @@ fn chain_of(end: &CertificateDer<'_>, rest: &[CertificateDer<'_>]) -> Vec<Vec<u8
 fn tls_error(error: &ChainError) -> Error {
     Error::InvalidCertificate(match error {
         ChainError::Expired => CertificateError::Expired,
+        ChainError::Revoked => CertificateError::Revoked,
         ChainError::WrongRoot => CertificateError::UnknownIssuer,
         _ => CertificateError::ApplicationVerificationFailure,
     })
@@ -47,6 +51,7 @@ fn tls_error(error: &ChainError) -> Error {
 /// Checks children: chain, name and validity by the parent's clock.
 struct ChildVerifier {
     root: RootOfTrust,
+    revoked: Revoked,
     provider: Arc<CryptoProvider>,
     refused: Refusals,
 }
@@ -69,7 +74,10 @@ impl ClientCertVerifier for ChildVerifier {
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         let now_s = clock::now().0.div_euclid(1000);
-        match self.root.check_at(&chain_of(end, rest), now_s) {
+        let checked = self.root.check_at(&chain_of(end, rest), now_s).and_then(|checked| {
+            if (self.revoked)(checked.seal_key) { Err(ChainError::Revoked) } else { Ok(checked) }
+        });
+        match checked {
             Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(error) => {
                 (self.refused)(format!("a peer's certificate was refused: {error}"));
@@ -111,10 +119,16 @@ enum Expected {
     Fingerprint(Hash),
 }
 
-#[derive(Debug)]
 struct ParentVerifier {
     expected: Expected,
+    revoked: Revoked,
     provider: Arc<CryptoProvider>,
+}
+
+impl std::fmt::Debug for ParentVerifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ParentVerifier({:?})", self.expected)
+    }
 }
 
 impl ServerCertVerifier for ParentVerifier {
@@ -132,7 +146,13 @@ impl ServerCertVerifier for ParentVerifier {
         let checked = match &self.expected {
             Expected::Place(root, place) => root.check(&chain).and_then(|checked| {
                 let found = checked.name.place();
-                if found == *place { Ok(checked) } else { Err(ChainError::WrongRoot) }
+                if (self.revoked)(checked.seal_key) {
+                    Err(ChainError::Revoked)
+                } else if found == *place {
+                    Ok(checked)
+                } else {
+                    Err(ChainError::WrongRoot)
+                }
             }),
             Expected::Fingerprint(fingerprint) => {
                 let root = chain.pop().map(RootOfTrust::new).ok_or(ChainError::Shape);
@@ -191,9 +211,10 @@ fn own_key(identity: &Identity) -> Result<PrivateKeyDer<'static>, Error> {
 pub fn server_configs(
     identity: &Identity,
     refused: Refusals,
+    revoked: Revoked,
 ) -> Result<(Arc<ServerConfig>, Arc<ServerConfig>), Error> {
-    let verifier =
-        Arc::new(ChildVerifier { root: identity.root.clone(), provider: provider(), refused });
+    let root = identity.root.clone();
+    let verifier = Arc::new(ChildVerifier { root, revoked, provider: provider(), refused });
     let builder = || {
         ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -215,8 +236,9 @@ pub fn server_configs(
 
 fn client(
     expected: Expected,
+    revoked: Revoked,
 ) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, Error> {
-    let verifier = Arc::new(ParentVerifier { expected, provider: provider() });
+    let verifier = Arc::new(ParentVerifier { expected, revoked, provider: provider() });
     Ok(ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
@@ -228,8 +250,12 @@ fn client(
 /// # Errors
 ///
 /// If key and certificate do not belong together.
-pub fn client_config(identity: &Identity, parent: PlaceId) -> Result<Arc<ClientConfig>, Error> {
-    let mut config = client(Expected::Place(identity.root.clone(), parent))?
+pub fn client_config(
+    identity: &Identity,
+    parent: PlaceId,
+    revoked: Revoked,
+) -> Result<Arc<ClientConfig>, Error> {
+    let mut config = client(Expected::Place(identity.root.clone(), parent), revoked)?
         .with_client_auth_cert(own_chain(identity, false), own_key(identity)?)?;
     config.alpn_protocols = vec![ALPN_SYNC.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
@@ -242,7 +268,8 @@ pub fn client_config(identity: &Identity, parent: PlaceId) -> Result<Arc<ClientC
 ///
 /// Never in practice.
 pub fn enrol_config(root: Hash) -> Result<Arc<ClientConfig>, Error> {
-    let mut config = client(Expected::Fingerprint(root))?.with_no_client_auth();
+    let mut config =
+        client(Expected::Fingerprint(root), Arc::new(|_| false))?.with_no_client_auth();
     config.alpn_protocols = vec![ALPN_ENROL.to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     Ok(Arc::new(config))

@@ -319,6 +319,8 @@ pub async fn publish(
             sealed: Vec::new(),
             group: Default::default(),
             headers: Vec::new(),
+            once_by: Vec::new(),
+            unconfirmed: None,
         };
         match parse(&as_field, text, Source::People, &directives.catalogue) {
             Ok(Some(value)) => drop(values.insert(id.clone(), value)),

@@ -229,6 +229,7 @@ impl View<'_> {
 
     fn conflict(&self, conflict: &Conflict) -> ConflictCard {
         let kind = match conflict.kind {
+            ConflictKind::AfterMove => "conflict.after_move",
             ConflictKind::Line => "conflict.line",
             ConflictKind::Superseded => "conflict.superseded",
             ConflictKind::Values => "conflict.values",

@@ -1,0 +1,164 @@
+//! Changes of the hierarchy and of who may write: place events by the city, revocations by the offices
+//! above a replica.
+
+use std::collections::BTreeSet;
+
+use taizhang_core::directives::{PLACE_EVENT, REVOCATION};
+use taizhang_core::feed::entry::{Action, Person};
+use taizhang_core::feed::line::LineItem;
+use taizhang_core::id::{Level, PlaceId, RecordId, SealKey, SliceId};
+use taizhang_core::place::event::PlaceEvent;
+use taizhang_core::record::edit::creation;
+use taizhang_core::revocation::Reason;
+use taizhang_core::time::{Date, UtcMillis};
+
+use super::Engine;
+use super::command::{CommandError, refuse};
+
+impl Engine {
+    /// Publishes a place event. The line of a hand-over is filled in here.
+    ///
+    /// # Errors
+    ///
+    /// If this is not the city, or the places do not fit the event.
+    pub fn place_event(
+        &mut self,
+        event: PlaceEvent,
+        from: &str,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<RecordId, CommandError> {
+        if self.level() != Level::City {
+            return refuse("区划变更由市级发布", "place events are published by the city");
+        }
+        if Date::parse(from).is_none() {
+            return refuse("生效日期应如2018-05-20", "the date is written 2018-05-20");
+        }
+        let (event, named) = self.checked_event(event)?;
+        let Some(common) = self.directives.tree.common_ancestor(&named) else {
+            return refuse("没有这个区划", "no such place is known");
+        };
+        let keys = vec![
+            creation(PLACE_EVENT),
+            ("from".into(), Some(from.into())),
+            ("content".into(), Some(super::policy::json(&event))),
+        ];
+        let record = RecordId(self.random());
+        self.directive(common, Action::Directive, person, record, keys, now)?;
+        self.project_own_directives(now)?;
+        self.store.audit("place event", &format!("place {}", event.place()), now)?;
+        Ok(record)
+    }
+
+    /// The event with its line, and the places it names.
+    fn checked_event(&self, event: PlaceEvent) -> Result<(PlaceEvent, Vec<PlaceId>), CommandError> {
+        let tree = &self.directives.tree;
+        let level = |id: PlaceId| tree.place(id).map(|place| place.level);
+        let named = match &event {
+            PlaceEvent::Add { parent, .. } => vec![*parent],
+            PlaceEvent::HandOver { place, to, .. } => vec![*place, *to],
+            PlaceEvent::Merge { place, into } => vec![*place, *into],
+            PlaceEvent::Recode { place, .. } | PlaceEvent::Rename { place, .. } => vec![*place],
+        };
+        if named.iter().any(|id| level(*id).is_none()) {
+            return refuse("没有这个区划", "no such place is known");
+        }
+        match event {
+            PlaceEvent::HandOver { place, to, .. } => {
+                let old = tree.parent(place);
+                if level(to) != old.and_then(level) || old == Some(to) {
+                    return refuse(
+                        "新上级应与原上级同级",
+                        "the new parent must be another place of the old parent's level",
+                    );
+                }
+                let line = self.hand_over_line(place, to);
+                Ok((PlaceEvent::HandOver { place, to, line }, named))
+            }
+            PlaceEvent::Merge { place, into } if level(place) != level(into) || place == into => {
+                refuse("只能并入同级的另一区划", "a place merges into another of its own level")
+            }
+            PlaceEvent::Recode { code, .. }
+                if code.len() != 12 || !code.bytes().all(|b| b.is_ascii_digit()) =>
+            {
+                refuse("区划代码应为12位数字", "a code has 12 digits")
+            }
+            PlaceEvent::Rename { name, .. } if name.trim().is_empty() => {
+                refuse("请填写名称", "give a name")
+            }
+            event => Ok((event, named)),
+        }
+    }
+
+    /// What is held of the old ancestors' feeds in the slices that change hands.
+    fn hand_over_line(&self, place: PlaceId, to: PlaceId) -> Vec<LineItem> {
+        let tree = &self.directives.tree;
+        let old: BTreeSet<PlaceId> = tree
+            .path(place)
+            .into_iter()
+            .filter(|upper| *upper != place && !tree.is_above_or_same(*upper, to))
+            .collect();
+        let below: BTreeSet<PlaceId> = tree.subtree(place).into_iter().collect();
+        self.line_items(|slice, key| {
+            let author = self.directives.roster.get(&key).map(|known| known.certified.place);
+            below.contains(&slice.place) && author.is_some_and(|place| old.contains(&place))
+        })
+    }
+
+    fn line_items(&self, wanted: impl Fn(SliceId, SealKey) -> bool) -> Vec<LineItem> {
+        let mut items = Vec::new();
+        for (slice, frontier) in &self.held.slices {
+            for ((lane, author), head) in &frontier.heads {
+                if wanted(*slice, author.key) {
+                    let (slice, lane, author, count) = (*slice, *lane, *author, head.count);
+                    items.push(LineItem { slice, lane, author, count });
+                }
+            }
+        }
+        items
+    }
+
+    /// Revokes a replica's key: what is held of it here counts, nothing after it does.
+    ///
+    /// # Errors
+    ///
+    /// If the key is not of an office below this one.
+    pub fn revoke(
+        &mut self,
+        key: SealKey,
+        reason: Reason,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<RecordId, CommandError> {
+        let Some(known) = self.directives.roster.get(&key).map(|known| known.certified.clone())
+        else {
+            return refuse("名册中没有这个节点", "no such replica is in the roster");
+        };
+        let tree = &self.directives.tree;
+        if known.place == self.place() || !tree.is_above_or_same(self.place(), known.place) {
+            return refuse(
+                "只能吊销本级以下单位的节点",
+                "only replicas of offices below this one can be revoked here",
+            );
+        }
+        self.flush(now)?;
+        let line = self.line_items(|_, author| author == key);
+        let keys = vec![
+            creation(REVOCATION),
+            ("key".into(), Some(key.to_string().into())),
+            ("reason".into(), Some(reason.name().into())),
+            ("line".into(), Some(super::policy::json(&line))),
+        ];
+        let record = RecordId(self.random());
+        self.directive(known.place, Action::Directive, person, record, keys, now)?;
+        self.project_own_directives(now)?;
+        let text = format!("replica {} of place {}: {}", known.replica, known.place, reason.name());
+        self.store.audit("revoked", &text, now)?;
+        Ok(record)
+    }
+
+    /// Whether this replica's own key is revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.directives.revoked.contains(self.author.key)
+    }
+}

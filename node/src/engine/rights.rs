@@ -1,0 +1,406 @@
+//! Rights: opening, granting, handing back, spending, writing off.
+
+use taizhang_core::catalogue::Transition;
+use taizhang_core::directives::Directives;
+use taizhang_core::feed::entry::{Action, Person};
+use taizhang_core::id::{AuthorId, Lane, PlaceId, RecordId, SealKey, SliceId};
+use taizhang_core::record::edit::{KeyWrite, creation};
+use taizhang_core::record::fold::Row;
+use taizhang_core::record::value::Value;
+use taizhang_core::rights::{GRANT, RIGHT, RightOp, author_of, author_text, pool_id, spend_id};
+use taizhang_core::time::UtcMillis;
+
+use super::Engine;
+use super::command::{CommandError, Found, refuse};
+use super::save::LocalEntry;
+use crate::store::StoreError;
+use crate::store::rights::Movement;
+
+/// What a step needs beside its line.
+#[derive(Debug, Default)]
+pub(crate) struct StepRights {
+    /// Id of the spend that the line cites.
+    pub(crate) spends: String,
+    /// Fields filled by the step.
+    pub(crate) fields: Vec<KeyWrite>,
+    /// Entries to write first.
+    spend: Vec<(RecordId, Vec<KeyWrite>)>,
+}
+
+/// The movement that a row of a rights ledger states; the author is who created it.
+pub(crate) fn movement_of(id: RecordId, row: &Row, directives: &Directives) -> Option<Movement> {
+    let author = row.created.author;
+    let owner: PlaceId = row.text("owner").parse().ok()?;
+    let name = row.text("name");
+    let amount = row.fields.get("amount").and_then(Value::as_int).filter(|amount| *amount > 0)?;
+    let first = row.fields.get("first").and_then(Value::as_int).unwrap_or(0);
+    let pool = pool_id(owner, &name);
+    let other = author_of(&row.text("to"));
+    let op = if row.ledger == GRANT { RightOp::Transfer } else { RightOp::parse(&row.text("op"))? };
+    let place =
+        |author: AuthorId| directives.roster.get(&author.key).map(|known| known.certified.place);
+    let (id, from, to) = match op {
+        RightOp::Open => {
+            let own = row.created.place == owner && id == pool;
+            (id, None, own.then_some(author))
+        }
+        RightOp::Spend => (id, Some(author), None),
+        RightOp::Transfer if row.ledger == GRANT => {
+            (row.text("transfer").parse().ok()?, Some(author), other)
+        }
+        RightOp::Transfer => (id, Some(author), other),
+        RightOp::WriteOff => {
+            let gone = other?;
+            let above = place(gone)
+                .is_some_and(|lost| directives.tree.is_above_or_same(row.created.place, lost));
+            let closed = directives.revoked.contains(gone.key) || directives.closed.contains(&gone);
+            if !above || !closed {
+                return None;
+            }
+            (id, Some(gone), Some(author))
+        }
+    };
+    if to.is_none() && from.is_none() {
+        return None;
+    }
+    Some(Movement { id, pool, name, op, from, to, amount, first })
+}
+
+impl Engine {
+    fn right_keys(
+        &self,
+        ledger: &str,
+        op: RightOp,
+        owner: PlaceId,
+        name: &str,
+        amount: i64,
+        first: i64,
+    ) -> Vec<KeyWrite> {
+        vec![
+            creation(ledger),
+            ("op".into(), Some(op.name().into())),
+            ("owner".into(), Some(owner.to_string().into())),
+            ("name".into(), Some(name.into())),
+            ("amount".into(), Some(amount.into())),
+            ("first".into(), Some(first.into())),
+        ]
+    }
+
+    fn put_right(
+        &mut self,
+        record: RecordId,
+        keys: Vec<KeyWrite>,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
+        let local = LocalEntry {
+            slice: SliceId::ledger(self.place()),
+            lane: Lane::Urgent,
+            action: Action::Act,
+            person,
+            import: None,
+        };
+        self.save(&local, &[(record, keys)], now)?;
+        Ok(self.settle()?)
+    }
+
+    /// Opens a pool at the own place. Only the place's first replica may, so that a budget is never
+    /// opened twice while apart.
+    ///
+    /// # Errors
+    ///
+    /// If another replica of the place came first, or the pool is open.
+    pub fn open_right(
+        &mut self,
+        name: &str,
+        amount: i64,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<RecordId, CommandError> {
+        if name.trim().is_empty() || name.starts_with("cap:") || amount <= 0 {
+            return refuse("请填写名称和大于零的数额", "give a name and an amount above zero");
+        }
+        if self.first_of_place() != Some(self.author.key) {
+            return refuse(
+                "额度由本单位首台节点开立,再划给其他节点",
+                "a right is opened by the first replica of an office and then passed on",
+            );
+        }
+        let (owner, pool) = (self.place(), pool_id(self.place(), name));
+        self.settle()?;
+        if !self.store.movements(pool)?.is_empty() {
+            return refuse("该额度已开立", "this right is open already");
+        }
+        let keys = self.right_keys(RIGHT, RightOp::Open, owner, name, amount, 1);
+        self.put_right(pool, keys, person, now)?;
+        Ok(pool)
+    }
+
+    /// The replica of the own place that was enrolled first and is not revoked.
+    fn first_of_place(&self) -> Option<SealKey> {
+        let own = self.directives.roster.iter().filter(|(key, known)| {
+            known.certified.place == self.place() && !self.directives.revoked.contains(**key)
+        });
+        own.min_by_key(|(key, known)| (known.lamport, **key)).map(|(key, _)| *key)
+    }
+
+    /// What every author holds of every pool, those under work included.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn balances(&mut self) -> Result<Vec<crate::store::rights::Balance>, StoreError> {
+        self.settle()?;
+        self.store.balances()
+    }
+
+    /// Gives an amount of a pool to another author: of this place, of one below, or of one above.
+    ///
+    /// # Errors
+    ///
+    /// If less is held here, or the receiver is no such office.
+    pub fn transfer_right(
+        &mut self,
+        pool: RecordId,
+        to: SealKey,
+        amount: i64,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<RecordId, CommandError> {
+        let Some(place) = self.directives.roster.get(&to).map(|known| known.certified.place) else {
+            return refuse("名册中没有这个节点", "no such replica is in the roster");
+        };
+        let tree = &self.directives.tree;
+        let related = tree.is_above_or_same(self.place(), place)
+            || tree.is_above_or_same(place, self.place());
+        let epoch = self.store.last_epoch(to)?;
+        let (Some(epoch), true, false) =
+            (epoch, related, self.directives.revoked.contains(to) || to == self.author.key)
+        else {
+            return refuse(
+                "只能划给本单位、上级或下级在用的节点",
+                "rights go to replicas in use of this office, of one above or one below",
+            );
+        };
+        let to = AuthorId { key: to, epoch };
+        let (owner, name) = self.pool_of(pool)?;
+        let first = self.take_from(pool, amount)?;
+        let mut keys = self.right_keys(RIGHT, RightOp::Transfer, owner, &name, amount, first);
+        keys.push(("to".into(), Some(author_text(to).into())));
+        let record = RecordId(self.random());
+        self.put_right(record, keys, person, now)?;
+        if place != self.place() && self.directives.tree.is_above_or_same(self.place(), place) {
+            let mut keys = self.right_keys(GRANT, RightOp::Transfer, owner, &name, amount, first);
+            keys.push(("to".into(), Some(author_text(to).into())));
+            keys.push(("transfer".into(), Some(record.to_string().into())));
+            let grant = RecordId(self.random());
+            self.directive(place, Action::Directive, person, grant, keys, now)?;
+            self.project_own_directives(now)?;
+        }
+        Ok(record)
+    }
+
+    /// Takes back the remainder of a holder whose key is revoked or whose epoch is closed: a person
+    /// states that the machine is gone.
+    ///
+    /// # Errors
+    ///
+    /// If the holder may still spend, or nothing is left.
+    pub fn write_off_right(
+        &mut self,
+        pool: RecordId,
+        holder: AuthorId,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<i64, CommandError> {
+        let gone = self.directives.revoked.contains(holder.key)
+            || self.directives.closed.contains(&holder);
+        if !gone {
+            return refuse(
+                "该节点仍可使用额度;请先吊销其证书",
+                "this replica may still spend; revoke its key first",
+            );
+        }
+        let (owner, name) = self.pool_of(pool)?;
+        let (amount, runs) = self.store.holding(pool, holder)?;
+        if amount <= 0 {
+            return refuse("该节点没有剩余额度", "nothing is left with this replica");
+        }
+        let first = runs.first().map_or(0, |run| run.0);
+        let mut keys = self.right_keys(RIGHT, RightOp::WriteOff, owner, &name, amount, first);
+        keys.push(("to".into(), Some(author_text(holder).into())));
+        let record = RecordId(self.random());
+        self.put_right(record, keys, person, now)?;
+        let text = format!("{amount} of {name} held by {holder}");
+        self.store.audit("right written off", &text, now)?;
+        Ok(amount)
+    }
+
+    fn pool_of(&mut self, pool: RecordId) -> Result<(PlaceId, String), CommandError> {
+        self.settle()?;
+        let name = self.store.movements(pool)?.first().map(|one| one.name.clone());
+        let places = self.directives.tree.iter().map(|place| place.id);
+        let found = name.and_then(|name| {
+            let owner = places.into_iter().find(|place| pool_id(*place, &name) == pool)?;
+            Some((owner, name))
+        });
+        found.map_or_else(|| refuse("没有这个额度", "no such right is known here"), Ok)
+    }
+
+    /// Checks that so much is held here; gives the first number to take, of a series.
+    fn take_from(&self, pool: RecordId, amount: i64) -> Result<i64, CommandError> {
+        let (held, runs) = self.store.holding(pool, self.author)?;
+        #[cfg(feature = "sabotage")]
+        let held =
+            if self.sabotaged(taizhang_core::Sabotage::RightSpentTwice) { i64::MAX } else { held };
+        if amount <= 0 || held < amount {
+            return refuse(
+                format!("额度不足:本机剩余{held},需要{amount};请向上级申请划拨"),
+                format!("this replica holds {held}, {amount} is needed; ask the office above"),
+            );
+        }
+        let run = runs.iter().find(|run| run.1 >= amount).or_else(|| runs.first());
+        Ok(run.map_or(0, |run| run.0))
+    }
+
+    /// What a step spends, and the fields it fills. Nothing is written yet.
+    pub(crate) fn step_rights(
+        &mut self,
+        found: &Found,
+        step: &Transition,
+        now: UtcMillis,
+    ) -> Result<StepRights, CommandError> {
+        let mut rights = StepRights::default();
+        if step.office.is_none() && step.spend.is_none() && step.number.is_none() {
+            return Ok(rights);
+        }
+        self.settle()?;
+        if let Some(office) = &step.office {
+            self.held_pool(&format!("office:{office}"), 1)?.map_or_else(
+                || {
+                    refuse(
+                        "该步骤由指定的财务节点办理,本机不持有此职权",
+                        "this step belongs to the replica that holds the office; it is not here",
+                    )
+                },
+                |_| Ok(()),
+            )?;
+        }
+        let year = found.row.business_date(&found.ledger).year;
+        if let Some(spend) = &step.spend {
+            let amount = found.row.fields.get(&spend.amount).and_then(Value::as_int).unwrap_or(0);
+            if let Some(cap) = &spend.cap {
+                self.within_cap(found, spend, cap, amount, year, &step.to, &mut rights)?;
+            } else {
+                let name = format!("{}:{year}", spend.pool);
+                self.spend(&name, amount, found.id, &step.to, &mut rights)?;
+            }
+        }
+        if let Some(number) = &step.number
+            && !found.row.fields.contains_key(&number.field)
+        {
+            let first = self.spend(&number.series, 1, found.id, &step.to, &mut rights)?;
+            let code = self.directives.tree.place(self.place());
+            let code = code.map(|place| place.code_on(now.date()).to_owned()).unwrap_or_default();
+            let text = format!("{}-{first:04}", code.get(..6).unwrap_or(&code));
+            rights.fields.push((number.field.clone(), Some(text.into())));
+        }
+        Ok(rights)
+    }
+
+    /// A pool of that name of which the own author holds `amount`.
+    fn held_pool(&self, name: &str, amount: i64) -> Result<Option<RecordId>, StoreError> {
+        for pool in self.store.pools(name)? {
+            if self.store.holding(pool, self.author)?.0 >= amount {
+                return Ok(Some(pool));
+            }
+        }
+        Ok(None)
+    }
+
+    fn spend(
+        &mut self,
+        name: &str,
+        amount: i64,
+        record: RecordId,
+        step: &str,
+        rights: &mut StepRights,
+    ) -> Result<i64, CommandError> {
+        let pool = match self.held_pool(name, amount)? {
+            Some(pool) => pool,
+            None => match self.store.pools(name)?.first() {
+                Some(pool) => *pool,
+                None => {
+                    return refuse(
+                        format!("尚未取得额度「{name}」;请由上级开立或划拨"),
+                        format!("no share of `{name}` is held here; the office above opens it"),
+                    );
+                }
+            },
+        };
+        let first = self.take_from(pool, amount)?;
+        let (owner, name) = self.pool_of(pool)?;
+        let mut keys = self.right_keys(RIGHT, RightOp::Spend, owner, &name, amount, first);
+        keys.push(("cites".into(), Some(record.to_string().into())));
+        let id = spend_id(pool, record, step);
+        rights.spends = id.to_string();
+        rights.spend.push((id, keys));
+        Ok(first)
+    }
+
+    /// A cap for one value of a field and one year, kept by the office that pays.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one cap")]
+    fn within_cap(
+        &mut self,
+        found: &Found,
+        spend: &taizhang_core::catalogue::Spend,
+        cap: &str,
+        amount: i64,
+        year: i32,
+        step: &str,
+        rights: &mut StepRights,
+    ) -> Result<(), CommandError> {
+        let day = found.row.business_date(&found.ledger);
+        let limit = self.directives.param(cap, found.slice.place, day).value;
+        let Some(limit) = limit.as_ref().and_then(Value::as_int) else { return Ok(()) };
+        let name = format!("cap:{}:{}:{year}", spend.pool, found.row.text(&spend.by));
+        let pool = pool_id(self.place(), &name);
+        let spent = self.store.spent(pool)?;
+        if spent.saturating_add(amount) > limit {
+            let yuan = super::values::yuan;
+            return refuse(
+                format!(
+                    "超控制额:本年已付{},本次{},上限{}",
+                    yuan(spent),
+                    yuan(amount),
+                    yuan(limit)
+                ),
+                format!(
+                    "above the cap: {} paid, {} now, {} allowed",
+                    yuan(spent),
+                    yuan(amount),
+                    yuan(limit)
+                ),
+            );
+        }
+        let mut keys = self.right_keys(RIGHT, RightOp::Spend, self.place(), &name, amount, 0);
+        keys.push(("cites".into(), Some(found.id.to_string().into())));
+        let id = spend_id(pool, found.id, step);
+        rights.spends = id.to_string();
+        rights.spend.push((id, keys));
+        Ok(())
+    }
+
+    /// Records the spends of a step, before the step cites them.
+    pub(crate) fn record_spends(
+        &mut self,
+        rights: &mut StepRights,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<(), CommandError> {
+        for (id, keys) in std::mem::take(&mut rights.spend) {
+            self.put_right(id, keys, person, now)?;
+        }
+        Ok(())
+    }
+}
