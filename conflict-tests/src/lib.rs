@@ -6,9 +6,15 @@
 //! the databases with its own SQL, and computes values with its own register. Replay a seed with
 //! `cargo run -p conflict-tests --bin sim -- --seed N`.
 
+#![allow(clippy::unwrap_used, reason = "a judge that cannot go on panics, and the test fails")]
+
 pub mod chance;
 pub mod oracle;
+pub mod plan;
+pub mod player;
 pub mod run;
 pub mod scenario;
 pub mod scenarios;
+pub mod table;
+pub mod trace;
 pub mod world;

@@ -2,14 +2,16 @@
 
 pub mod facts;
 pub mod register;
+pub mod rights;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
-use taizhang_core::id::{Hash, SliceKind};
+use taizhang_core::id::{Hash, SealKey, SliceKind};
 
-use crate::world::{Node, OFFICES, World};
+use crate::player::Player;
+use crate::world::World;
 
 fn open(folder: &Path, file: &str) -> Option<Connection> {
     Connection::open_with_flags(folder.join(file), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()
@@ -23,10 +25,19 @@ pub fn is_durable(folder: &Path, hash: Hash) -> bool {
         .is_some_and(|count| count > 0)
 }
 
-/// Whether the office at `node` may hold the ledgers of the place with that byte: by the table of
-/// offices alone.
-pub fn may_hold_ledger(node: Node, place: u8) -> bool {
-    let above: &[u8] = match place {
+/// Segments under a key's seal in a data folder, and unsealed entries: what its office has written.
+pub fn own_segments(folder: &Path, key: SealKey) -> (i64, i64) {
+    let Some(db) = open(folder, "ledger.db") else { return (0, 0) };
+    let count = |sql: &str, key: &[&dyn rusqlite::ToSql]| {
+        db.query_row(sql, key, |row| row.get::<_, i64>(0)).unwrap_or(0)
+    };
+    let sql = "SELECT count(*) FROM segment JOIN feed USING (feed_id) WHERE author_key = ?1";
+    (count(sql, &[&key.0]), count("SELECT count(*) FROM tail", &[]))
+}
+
+/// From the city down to a place, by bytes: the topology as the judges know it.
+fn path_of(world: &World, byte: u8) -> Vec<u8> {
+    let first: &[u8] = match byte {
         1 => &[1],
         2 => &[1, 2],
         3 => &[1, 3],
@@ -35,40 +46,49 @@ pub fn may_hold_ledger(node: Node, place: u8) -> bool {
         6 => &[1, 2, 4, 6],
         _ => &[],
     };
-    above.contains(&OFFICES[node].1)
+    let mut path = first.to_vec();
+    for (into, from) in &world.merged {
+        if byte == *from {
+            path.insert(path.len() - 1, *into);
+        }
+    }
+    path
 }
 
-fn may_hold_directives(node: Node, place: u8) -> bool {
-    let own = OFFICES[node].1;
-    let path_of = |byte: u8| -> &[u8] {
-        match byte {
-            1 => &[1],
-            2 => &[1, 2],
-            3 => &[1, 3],
-            4 => &[1, 2, 4],
-            5 => &[1, 2, 4, 5],
-            6 => &[1, 2, 4, 6],
-            _ => &[],
-        }
-    };
-    path_of(place).contains(&own) || path_of(own).contains(&place)
+/// Whether an office of a place may hold the ledgers of another place.
+pub fn may_hold_ledger(world: &World, office: u8, place: u8) -> bool {
+    path_of(world, place).contains(&office)
+}
+
+fn may_hold_directives(world: &World, office: u8, place: u8) -> bool {
+    path_of(world, place).contains(&office) || path_of(world, office).contains(&place)
 }
 
 /// Judges a world at rest; gives what is broken.
-pub fn judge(world: &World, register: &register::Registers, forged: bool) -> Vec<String> {
-    let mut broken = world.broken.clone();
+pub fn judge(player: &mut Player) -> Vec<String> {
+    let mut broken = player.world.broken.clone();
+    let world = &player.world;
     scope(world, &mut broken);
     forks(world, &mut broken);
+    seals(world, &mut broken);
     convergence(world, &mut broken);
-    register.judge(world, &mut broken);
-    if forged {
-        authority(world, &mut broken);
+    player.registers.judge(world, &mut broken);
+    lines(player, &mut broken);
+    payments(player, &mut broken);
+    if player.forged {
+        never_shown(world, "FORGED", &mut broken);
+        evidence(player, &mut broken);
     }
+    if player.revoked.is_some() {
+        never_shown(world, "REVOKED", &mut broken);
+    }
+    rights::judge(player, &mut broken);
     broken
 }
 
 fn scope(world: &World, broken: &mut Vec<String>) {
-    for (node, replica) in world.replicas.iter().enumerate() {
+    for replica in &world.replicas {
+        let office = replica.place.0[0];
         let Some(db) = open(&replica.folder, "ledger.db") else { continue };
         let mut query = db.prepare("SELECT DISTINCT is_ledger, place FROM feed").expect("own SQL");
         let rows = query
@@ -77,9 +97,9 @@ fn scope(world: &World, broken: &mut Vec<String>) {
         for (is_ledger, place) in rows.flatten() {
             let byte = place.first().copied().unwrap_or(0);
             let allowed = if is_ledger {
-                may_hold_ledger(node, byte)
+                may_hold_ledger(world, office, byte)
             } else {
-                may_hold_directives(node, byte)
+                may_hold_directives(world, office, byte)
             };
             if !allowed {
                 let kind = if is_ledger { "ledger" } else { "directive" };
@@ -89,18 +109,16 @@ fn scope(world: &World, broken: &mut Vec<String>) {
     }
 }
 
-/// One feed, one number, one hash: everywhere.
+/// One feed, one number, one hash, whichever replica: what counts of a forked feed is the same line.
 fn forks(world: &World, broken: &mut Vec<String>) {
-    let mut seen: BTreeMap<Vec<u8>, (Vec<u8>, &str)> = BTreeMap::new();
+    let mut seen: BTreeMap<String, (Vec<u8>, &str)> = BTreeMap::new();
     for replica in &world.replicas {
         let Some(db) = open(&replica.folder, "ledger.db") else { continue };
         let sql = "SELECT is_ledger || hex(place) || lane || hex(author_key) || hex(epoch) || '#' \
                    || number, hash FROM segment JOIN feed USING (feed_id)";
         let mut query = db.prepare(sql).expect("own SQL");
         let rows = query
-            .query_map([], |row| {
-                Ok((row.get::<_, String>(0)?.into_bytes(), row.get::<_, Vec<u8>>(1)?))
-            })
+            .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))
             .expect("own SQL");
         for (key, hash) in rows.flatten() {
             match seen.get(&key) {
@@ -115,6 +133,50 @@ fn forks(world: &World, broken: &mut Vec<String>) {
             }
         }
     }
+    if !world.may_fork && !forked(world).is_empty() {
+        broken.push(format!("a feed forked although nothing was copied: {:?}", forked(world)));
+    }
+}
+
+fn forked(world: &World) -> BTreeSet<&str> {
+    let sql = "SELECT count(*) FROM feed WHERE epoch <> real_epoch";
+    let has = |replica: &&crate::world::Replica| {
+        open(&replica.folder, "ledger.db")
+            .and_then(|db| db.query_row(sql, [], |row| row.get::<_, i64>(0)).ok())
+            .is_some_and(|count| count > 0)
+    };
+    world.replicas.iter().filter(has).map(|replica| replica.name).collect()
+}
+
+/// Every segment on every disk carries a good seal of the key under which it is filed.
+fn seals(world: &World, broken: &mut Vec<String>) {
+    for replica in &world.replicas {
+        let Some(db) = open(&replica.folder, "ledger.db") else { continue };
+        let sql = "SELECT plain, seal, author_key FROM segment JOIN feed USING (feed_id)";
+        let mut query = db.prepare(sql).expect("own SQL");
+        let rows = query
+            .query_map([], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?, row.get(2)?))
+            })
+            .expect("own SQL");
+        for (plain, seal, key) in rows.flatten() {
+            if !is_sealed(&plain, &seal, key) {
+                broken.push(format!("{} holds a segment with a bad seal", replica.name));
+            }
+        }
+    }
+}
+
+fn is_sealed(plain: &[u8], seal: &[u8], key: Vec<u8>) -> bool {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(b"taizhang segment v1");
+    hasher.update(plain);
+    let (Ok(key), Ok(seal)) = (<[u8; 32]>::try_from(key), <[u8; 64]>::try_from(seal)) else {
+        return false;
+    };
+    let seal = ed25519_dalek::Signature::from_bytes(&seal);
+    ed25519_dalek::VerifyingKey::from_bytes(&key)
+        .is_ok_and(|key| key.verify_strict(hasher.finalize().as_bytes(), &seal).is_ok())
 }
 
 /// Replicas that may hold a slice show the same hash of it.
@@ -126,12 +188,14 @@ fn convergence(world: &World, broken: &mut Vec<String>) {
     for slice in slices {
         let mut hashes: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (node, replica) in world.replicas.iter().enumerate() {
-            let byte = slice.place.0[0];
+            let (office, byte) = (replica.place.0[0], slice.place.0[0]);
             let holds = match slice.kind {
-                SliceKind::Ledger => may_hold_ledger(node, byte),
-                SliceKind::Directive => may_hold_directives(node, byte),
+                SliceKind::Ledger => may_hold_ledger(world, office, byte),
+                SliceKind::Directive => may_hold_directives(world, office, byte),
             };
-            let Some(engine) = replica.engine.as_ref().filter(|_| holds) else { continue };
+            // A revoked replica is out: nobody talks to it any more.
+            let out = world.revoked == Some(node);
+            let Some(engine) = replica.engine.as_ref().filter(|_| holds && !out) else { continue };
             let hash = engine.store.slice_hash(slice).map(|hash| hash.to_string());
             hashes
                 .entry(hash.unwrap_or_else(|error| error.to_string()))
@@ -144,17 +208,70 @@ fn convergence(world: &World, broken: &mut Vec<String>) {
     }
 }
 
-/// Nothing of a forged entry shows in any row.
-fn authority(world: &World, broken: &mut Vec<String>) {
-    for replica in &world.replicas {
-        let Some(db) = open(&replica.folder, "derived.db") else { continue };
-        let sql = "SELECT count(*) FROM record WHERE instr(row, 'FORGED') > 0";
-        let shown: i64 = db.query_row(sql, [], |row| row.get(0)).unwrap_or(0);
-        if shown > 0 {
+fn count_rows(folder: &Path, sql: &str, key: &[&dyn rusqlite::ToSql]) -> i64 {
+    open(folder, "derived.db")
+        .and_then(|db| db.query_row(sql, key, |row| row.get(0)).ok())
+        .unwrap_or(0)
+}
+
+/// Replicas that must show a place's records, and are still part of the network.
+pub(crate) fn holders(world: &World, place: u8) -> impl Iterator<Item = &crate::world::Replica> {
+    world.replicas.iter().enumerate().filter_map(move |(node, replica)| {
+        let holds = may_hold_ledger(world, replica.place.0[0], place);
+        (holds && world.revoked != Some(node)).then_some(replica)
+    })
+}
+
+/// Every acknowledged line stands, once, at every holder.
+fn lines(player: &Player, broken: &mut Vec<String>) {
+    let sql = "SELECT count(*) FROM record WHERE record = ?1 AND instr(row, ?2) > 0";
+    for (record, place, text) in &player.lines {
+        let quoted = format!("\"{text}\"");
+        for replica in holders(&player.world, *place) {
+            if count_rows(&replica.folder, sql, &[&record.0, &quoted]) != 1 {
+                broken.push(format!("{} lost the acknowledged line {text}", replica.name));
+            }
+        }
+    }
+}
+
+/// A payment is a fact: whatever crosses it, every holder shows it.
+fn payments(player: &Player, broken: &mut Vec<String>) {
+    let sql = "SELECT count(*) FROM record WHERE record = ?1 AND instr(row, '\"to\":\"paid\"') > 0";
+    for (record, place) in &player.paid {
+        for replica in holders(&player.world, *place) {
+            if count_rows(&replica.folder, sql, &[&record.0]) != 1 {
+                broken.push(format!("{} does not show a payment that was made", replica.name));
+            }
+        }
+    }
+}
+
+/// Nothing of an entry that must not count shows in any row.
+fn never_shown(world: &World, text: &str, broken: &mut Vec<String>) {
+    let sql = "SELECT count(*) FROM record WHERE instr(row, ?1) > 0";
+    for (node, replica) in world.replicas.iter().enumerate() {
+        let out = world.revoked == Some(node);
+        if !out && count_rows(&replica.folder, sql, &[&text]) > 0 {
             broken.push(format!(
-                "{} shows a value that its author had no authority to write",
+                "{} shows a value ({text}) that its author had no authority to write",
                 replica.name
             ));
+        }
+    }
+}
+
+/// A void entry that arrived stays in the record as evidence.
+fn evidence(player: &Player, broken: &mut Vec<String>) {
+    let sql = "SELECT count(*) FROM record WHERE instr(log, ?1) > 0";
+    let arrived = "SELECT count(*) FROM segment WHERE instr(plain, ?1) > 0";
+    for (hash, bytes, place) in &player.evidence {
+        for replica in holders(&player.world, *place) {
+            let Some(db) = open(&replica.folder, "ledger.db") else { continue };
+            let came: i64 = db.query_row(arrived, [bytes], |row| row.get(0)).unwrap_or(0);
+            if came > 0 && count_rows(&replica.folder, sql, &[&hash.0]) == 0 {
+                broken.push(format!("{} removed a void entry instead of masking it", replica.name));
+            }
         }
     }
 }

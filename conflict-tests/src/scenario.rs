@@ -31,6 +31,7 @@ pub const SECOND: Node = 5;
 pub const COUNTY_2: Node = 6;
 
 /// One scenario: what a person reads of it, and the script.
+#[derive(Clone, Copy)]
 pub struct Scenario {
     /// Number in DOMAIN.md §6.
     pub number: u32,
@@ -85,7 +86,10 @@ impl Stage {
     ///
     /// If the network does not come to rest.
     pub fn sync(&mut self) {
-        assert!(self.world.settle(20_000), "the network does not come to rest");
+        if !self.world.settle(20_000) {
+            let tail: Vec<&String> = self.world.trace.tail(60).collect();
+            panic!("the network does not come to rest: {tail:#?}");
+        }
     }
 
     /// Sets the true date; clocks of offices keep their error.

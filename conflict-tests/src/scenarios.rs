@@ -12,10 +12,8 @@ use crate::scenario::Scenario;
 
 /// All scenarios, by number.
 pub fn all() -> Vec<Scenario> {
-    let mut list: Vec<Scenario> = [identity::list(), money::list(), network::list(), steps::list()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let mut list: Vec<Scenario> =
+        [identity::LIST, money::LIST, network::LIST, steps::LIST].concat();
     list.sort_by_key(|one| one.number);
     list
 }

@@ -1,24 +1,25 @@
-//! Replicas and links in one thread.
+//! Replicas and links in one thread: offices here, links in [`net`].
 
-use std::collections::{BTreeMap, VecDeque};
+pub mod net;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use taizhang_core::Sabotage;
 use taizhang_core::feed::entry::Person;
-use taizhang_core::feed::frontier::Head;
-use taizhang_core::id::{FeedId, Level, PlaceId, RecordId, ReplicaId, SliceId};
+use taizhang_core::id::{Level, PlaceId, RecordId, ReplicaId, SliceId};
 use taizhang_core::place::{Dated, Place};
-use taizhang_core::sync::message::Message;
-use taizhang_core::sync::session::{Input, Output, Report, Session};
+use taizhang_core::sabotage::{self, Sabotage};
+use taizhang_core::sync::session::Report;
 use taizhang_core::time::UtcMillis;
 use taizhang_node::engine::command::{CommandError, Inputs};
 use taizhang_node::engine::values::Source;
-use taizhang_node::engine::{Engine, Event, Surroundings};
+use taizhang_node::engine::{Engine, Surroundings};
 use taizhang_node::identity::found::{NewKeys, found};
 use taizhang_node::identity::keys::Identity;
 use taizhang_node::store::Durability;
 
 use crate::chance::Dice;
+pub use net::{Link, Weather};
 
 /// Index of a replica in the world.
 pub type Node = usize;
@@ -35,41 +36,14 @@ pub struct Replica {
     pub parent: Option<Node>,
     /// Its data folder.
     pub folder: PathBuf,
-    identity: Identity,
+    /// Its keys.
+    pub identity: Identity,
     /// Id of its machine, kept outside its folder.
     machine: [u8; 32],
     /// How wrong its clock is, in milliseconds.
     pub skew_ms: i64,
     /// The engine; none while crashed.
     pub engine: Option<Engine>,
-}
-
-/// One direction of a link.
-#[derive(Default)]
-struct Pipe {
-    queue: VecDeque<Message>,
-}
-
-/// A link between a child and its parent.
-pub struct Link {
-    /// The dialling end.
-    pub child: Node,
-    /// The listening end.
-    pub parent: Node,
-    /// Whether it can be used.
-    pub up: bool,
-    sessions: Option<(Session, Session)>,
-    to_parent: Pipe,
-    to_child: Pipe,
-}
-
-/// How unkind links are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Weather {
-    /// Percent of messages swapped with the next one.
-    pub reorder: u64,
-    /// Percent of messages delivered twice.
-    pub duplicate: u64,
 }
 
 /// The world.
@@ -90,8 +64,18 @@ pub struct World {
     pub reports: Vec<(Node, Report)>,
     /// Promises broken on the way.
     pub broken: Vec<String>,
+    /// What happened.
+    pub trace: crate::trace::Trace,
     seed: u64,
     crashes: u64,
+    /// Whether a folder was copied or put back: only then may a feed fork.
+    pub may_fork: bool,
+    /// The office whose key is revoked: it is out.
+    pub revoked: Option<Node>,
+    /// Places merged into others: (successor, predecessor), for the oracles.
+    pub merged: Vec<(u8, u8)>,
+    /// Faults that happened, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
     /// Percent chance that a replica crashes instead of committing a batch.
     pub crash_percent: u64,
     _folder: tempfile::TempDir,
@@ -150,6 +134,7 @@ impl World {
     ///
     /// If the machine gives no temporary folder: no simulation is possible then.
     pub fn new(seed: u64, count: usize, sabotage: Option<Sabotage>) -> Self {
+        sabotage::choose(sabotage);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut world = Self {
             replicas: Vec::new(),
@@ -160,8 +145,13 @@ impl World {
             sabotage,
             reports: Vec::new(),
             broken: Vec::new(),
+            trace: Default::default(),
             seed,
             crashes: 0,
+            may_fork: false,
+            revoked: None,
+            merged: Vec::new(),
+            faults: BTreeMap::new(),
             crash_percent: 0,
             _folder: folder,
         };
@@ -186,8 +176,7 @@ impl World {
         let outside = Surroundings { durability: Durability::Simulated, machine, chance };
         let mut engine =
             Engine::open(folder, identity, outside, self.now).expect("a data folder opens");
-        engine.sabotage = self.sabotage;
-        if self.sabotage == Some(Sabotage::SegmentRecut) {
+        if sabotage::is(Sabotage::SegmentRecut) {
             engine.forget_last_cut().expect("sabotage");
         }
         engine
@@ -397,6 +386,7 @@ impl World {
     ///
     /// If the copy fails.
     pub fn restore(&mut self, node: Node, image: &Path) {
+        self.may_fork = true;
         self.crash(node);
         std::fs::remove_dir_all(&self.replicas[node].folder).expect("a folder");
         copy(image, &self.replicas[node].folder);
@@ -410,6 +400,7 @@ impl World {
     ///
     /// If the copy fails.
     pub fn clone_replica(&mut self, node: Node, found: bool) -> Node {
+        self.may_fork = true;
         let image = self.image(node);
         let original = &self.replicas[node];
         let (place, level, parent, identity) =
@@ -431,282 +422,5 @@ impl World {
         let parent = parent.expect("a child");
         self.links.push(Link::new(clone, parent));
         clone
-    }
-
-    /// Cuts or heals a link.
-    pub fn set_link(&mut self, index: usize, up: bool) {
-        self.links[index].up = up;
-        if !up {
-            self.links[index].drop_sessions();
-        }
-    }
-
-    /// Puts a message on a link as if `from` had sent it; for hostile peers.
-    pub fn inject(&mut self, index: usize, from_parent: bool, message: Message) {
-        let link = &mut self.links[index];
-        let pipe = if from_parent { &mut link.to_child } else { &mut link.to_parent };
-        pipe.queue.push_back(message);
-    }
-
-    /// Whether a session runs on a link.
-    pub fn is_connected(&self, index: usize) -> bool {
-        self.links[index].sessions.is_some()
-    }
-
-    /// One round: connects, flushes, projects, delivers a message on every link.
-    pub fn step(&mut self) {
-        self.now = self.now.plus(10);
-        for node in 0..self.replicas.len() {
-            self.work(node);
-        }
-        for index in 0..self.links.len() {
-            self.connect(index);
-            self.deliver(index, true);
-            self.deliver(index, false);
-            self.tick(index);
-        }
-    }
-
-    /// Steps until nothing moves, at most `rounds` rounds; gives whether it became quiet.
-    pub fn settle(&mut self, rounds: u32) -> bool {
-        let mut quiet = 0;
-        for _ in 0..rounds {
-            let before = self.activity();
-            self.step();
-            let idle = self
-                .links
-                .iter()
-                .all(|link| link.to_child.queue.is_empty() && link.to_parent.queue.is_empty());
-            quiet = if idle && before == self.activity() { quiet + 1 } else { 0 };
-            // What a link lost is asked for again at the next heartbeat.
-            let in_sync = self.links.iter().all(Link::is_in_sync);
-            if quiet > 3000 || (quiet > 30 && in_sync) {
-                return true;
-            }
-        }
-        false
-    }
-
-    fn activity(&self) -> Vec<u64> {
-        self.replicas
-            .iter()
-            .filter_map(|replica| replica.engine.as_ref())
-            .map(|engine| engine.store.last_arrival().unwrap_or(0))
-            .collect()
-    }
-
-    fn work(&mut self, node: Node) {
-        let now = self.now_at(node);
-        let Some(engine) = self.replicas[node].engine.as_mut() else { return };
-        if engine.needs_healing() {
-            engine.heal(now).expect("heal");
-        }
-        engine.begin().expect("begin");
-        engine.flush(now).expect("flush");
-        engine.project(now, 16).expect("project");
-        engine.commit().expect("commit");
-        if engine.receipts_wait() {
-            engine.begin().expect("begin");
-            engine.issue_receipts(now).expect("receipts");
-            engine.commit().expect("commit");
-        }
-        self.spread_events(node);
-    }
-
-    fn spread_events(&mut self, node: Node) {
-        let Some(engine) = self.replicas[node].engine.as_mut() else { return };
-        for event in engine.take_events() {
-            for index in 0..self.links.len() {
-                if matches!(event, Event::Forked(_) | Event::Restart) {
-                    let link = &mut self.links[index];
-                    if link.child == node || link.parent == node {
-                        link.drop_sessions();
-                    }
-                    continue;
-                }
-                self.tell(index, node, &event);
-            }
-        }
-    }
-
-    fn tell(&mut self, index: usize, node: Node, event: &Event) {
-        let link = &self.links[index];
-        if link.sessions.is_none() || (link.child != node && link.parent != node) {
-            return;
-        }
-        let at_child = link.child == node;
-        let peer = if at_child { link.parent } else { link.child };
-        let peer_place = self.replicas[peer].place;
-        let Some(engine) = self.replicas[node].engine.as_ref() else { return };
-        let input = match event {
-            Event::Advanced(heads) => Input::Advanced(heads.clone()),
-            Event::Forked(_) | Event::Restart => return,
-            Event::DirectivesChanged => {
-                let tree = std::sync::Arc::new(engine.directives.tree.clone());
-                Input::ScopeChanged(tree, engine.shared_frontiers(peer_place))
-            }
-            Event::Receipts(receipts) => {
-                Input::SendReceipts(engine.filter_receipts(peer_place, receipts))
-            }
-        };
-        self.feed(index, at_child, input);
-    }
-
-    fn connect(&mut self, index: usize) {
-        let link = &self.links[index];
-        if !link.up || link.sessions.is_some() {
-            return;
-        }
-        let (child, parent) = (link.child, link.parent);
-        let config = |world: &Self, node: Node, peer: Node| {
-            let engine = world.replicas[node].engine.as_ref()?;
-            engine.session_config(world.replicas[peer].place).ok()
-        };
-        let (Some(one), Some(two)) = (config(self, child, parent), config(self, parent, child))
-        else {
-            return;
-        };
-        let sessions =
-            (Session::open(one, self.now_at(child)), Session::open(two, self.now_at(parent)));
-        self.links[index].sessions = Some(sessions);
-        self.drain(index, true);
-        self.drain(index, false);
-    }
-
-    fn tick(&mut self, index: usize) {
-        for at_child in [true, false] {
-            let now = self.now_at(self.end(index, at_child));
-            let due = self.links[index].session(at_child).and_then(|session| session.deadline());
-            if due.is_some_and(|due| due <= now) {
-                self.feed(index, at_child, Input::DeadlineReached);
-            }
-        }
-    }
-
-    fn deliver(&mut self, index: usize, at_child: bool) {
-        let (reorder, duplicate) = (self.weather.reorder, self.weather.duplicate);
-        let (swap, twice) = (self.dice.percent(reorder), self.dice.percent(duplicate));
-        let link = &mut self.links[index];
-        let pipe = if at_child { &mut link.to_child } else { &mut link.to_parent };
-        let settled = |message: &Message| !matches!(message, Message::Hello(_));
-        if swap && pipe.queue.len() > 1 && pipe.queue.iter().take(2).all(settled) {
-            pipe.queue.swap(0, 1);
-        }
-        let Some(message) = pipe.queue.pop_front() else { return };
-        if link.sessions.is_none() {
-            return;
-        }
-        if twice && settled(&message) {
-            self.feed(index, at_child, Input::Received(message.clone()));
-        }
-        self.feed(index, at_child, Input::Received(message));
-    }
-
-    fn feed(&mut self, index: usize, at_child: bool, input: Input) {
-        let now = self.now_at(self.end(index, at_child));
-        let Some(session) = self.links[index].session(at_child) else { return };
-        session.handle(now, input);
-        self.drain(index, at_child);
-    }
-
-    fn end(&self, index: usize, at_child: bool) -> Node {
-        if at_child { self.links[index].child } else { self.links[index].parent }
-    }
-
-    /// Carries out what a session asks for: the driver of the simulation.
-    fn drain(&mut self, index: usize, at_child: bool) {
-        let node = self.end(index, at_child);
-        let now = self.now_at(node);
-        while let Some(output) = self.links[index].session(at_child).and_then(Session::poll_output)
-        {
-            match output {
-                Output::Send(message) => {
-                    if let Message::Ack(feeds) = &message {
-                        self.judge_ack(node, feeds);
-                    }
-                    let link = &mut self.links[index];
-                    let pipe = if at_child { &mut link.to_parent } else { &mut link.to_child };
-                    pipe.queue.push_back(message);
-                }
-                Output::ReadChain(chain) => {
-                    let read = self.engine(node).read_chain(&chain);
-                    self.feed(index, at_child, Input::ChainRead(read));
-                }
-                Output::Read(wanted) => {
-                    let read = self.engine(node).store.read_for_peer(&wanted).expect("a read");
-                    self.feed(index, at_child, Input::SegmentsRead(read));
-                }
-                Output::Commit(id, batch) => {
-                    let crash = self.crash_percent;
-                    if self.dice.percent(crash) {
-                        self.crash(node);
-                        return;
-                    }
-                    let engine = self.engine(node);
-                    engine.begin().expect("begin");
-                    let stored = engine.ingest(&batch, now).expect("ingest");
-                    engine.commit().expect("commit");
-                    self.feed(index, at_child, Input::Committed(id, stored));
-                    self.spread_events(node);
-                }
-                Output::TakeReceipts(receipts) => {
-                    let engine = self.engine(node);
-                    engine.begin().expect("begin");
-                    engine.take_receipts(&receipts, now).expect("receipts");
-                    engine.commit().expect("commit");
-                    self.spread_events(node);
-                }
-                Output::Report(report) => self.reported(index, at_child, node, report),
-                Output::Close(_) => {
-                    self.links[index].drop_sessions();
-                    return;
-                }
-            }
-        }
-    }
-
-    fn reported(&mut self, index: usize, at_child: bool, node: Node, report: Report) {
-        if let Report::Greeted { send_receipts: true } = report {
-            let link = &self.links[index];
-            let peer = if at_child { link.parent } else { link.child };
-            let place = self.replicas[peer].place;
-            let receipts = self.engine(node).receipts_for(place).expect("receipts");
-            self.feed(index, at_child, Input::SendReceipts(receipts));
-        }
-        self.reports.push((node, report));
-    }
-
-    /// An ack is never sent for what is not on disk: asked of the file, with SQL of our own.
-    fn judge_ack(&mut self, node: Node, feeds: &[(FeedId, Head)]) {
-        for (feed, head) in feeds {
-            if !crate::oracle::is_durable(&self.replicas[node].folder, head.hash) {
-                self.broken.push(format!(
-                    "{} acked {} segments of {feed} but its disk has not the last",
-                    self.replicas[node].name, head.count
-                ));
-            }
-        }
-    }
-}
-
-impl Link {
-    fn new(child: Node, parent: Node) -> Self {
-        let (to_parent, to_child) = (Pipe::default(), Pipe::default());
-        Self { child, parent, up: true, sessions: None, to_parent, to_child }
-    }
-
-    fn session(&mut self, at_child: bool) -> Option<&mut Session> {
-        let (child, parent) = self.sessions.as_mut()?;
-        Some(if at_child { child } else { parent })
-    }
-
-    fn is_in_sync(&self) -> bool {
-        self.sessions.as_ref().is_none_or(|(one, two)| one.in_sync() && two.in_sync())
-    }
-
-    fn drop_sessions(&mut self) {
-        self.sessions = None;
-        self.to_child.queue.clear();
-        self.to_parent.queue.clear();
     }
 }

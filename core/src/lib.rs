@@ -23,6 +23,7 @@ pub mod record;
 pub mod revocation;
 pub mod rights;
 pub mod rules;
+pub mod sabotage;
 pub mod sync;
 pub mod time;
 pub mod verdict;
@@ -51,23 +52,4 @@ pub fn base_catalogue() -> Vec<catalogue::parse::Part> {
         part("filial_fund.toml", include_str!("../catalogue/filial_fund.toml")),
         part("guidance_followup.toml", include_str!("../catalogue/guidance_followup.toml")),
     ]
-}
-
-/// Deliberate defects that the simulator's constructors may choose, to show that its oracles see
-/// them. Compiled only with the feature `sabotage`, which no shipped binary has.
-#[cfg(feature = "sabotage")]
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Sabotage {
-    /// An ack leaves before the commit.
-    AckBeforeCommit,
-    /// A concurrent value is overwritten by the fold.
-    ConcurrentValueOverwritten,
-    /// A segment is cut again after a crash, although it may have been sent.
-    SegmentRecut,
-    /// What arrives is not checked against the scope.
-    ScopeNotChecked,
-    /// A right is spent without being held.
-    RightSpentTwice,
-    /// Entries without authority count.
-    VoidCounted,
 }

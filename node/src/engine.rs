@@ -111,9 +111,6 @@ pub struct Engine {
     /// State to which a refused job returns.
     before: (usize, Arc<Directives>),
     pub(crate) durability: Durability,
-    /// Deliberate defect, for the simulator only.
-    #[cfg(feature = "sabotage")]
-    pub sabotage: Option<taizhang_core::Sabotage>,
 }
 
 impl Engine {
@@ -165,8 +162,6 @@ impl Engine {
             branch_due: false,
             unparked_directives: false,
             durability,
-            #[cfg(feature = "sabotage")]
-            sabotage: None,
         };
         engine.load_directives()?;
         engine.catch_up(now)?;
@@ -181,11 +176,6 @@ impl Engine {
     /// Own place.
     pub fn place(&self) -> PlaceId {
         self.identity.checked.name.place()
-    }
-
-    #[cfg(feature = "sabotage")]
-    pub(crate) fn sabotaged(&self, what: taizhang_core::Sabotage) -> bool {
-        self.sabotage == Some(what)
     }
 
     /// Reads the applied directives back from `derived.db`.
@@ -357,8 +347,6 @@ impl Engine {
             catalogue: self.directives.catalogue.digest(),
             receipts: self.receipt_digests(peer)?,
             held: self.shared_frontiers(peer),
-            #[cfg(feature = "sabotage")]
-            sabotage: self.sabotage,
         })
     }
 

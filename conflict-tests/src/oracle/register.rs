@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OpenFlags};
 use taizhang_core::id::{Level, RecordId};
 
-use super::may_hold_ledger;
+use super::holders;
 use crate::world::{Node, World};
 
 struct Write {
@@ -24,23 +24,33 @@ pub struct Registers {
 
 /// What a replica shows of a field: the value and every candidate of its conflict.
 pub fn shown(world: &World, node: Node, record: RecordId, field: &str) -> Option<BTreeSet<String>> {
-    let path = world.replicas[node].folder.join("derived.db");
+    of(&world.replicas[node], record, field)
+}
+
+fn of(replica: &crate::world::Replica, record: RecordId, field: &str) -> Option<BTreeSet<String>> {
+    let path = replica.folder.join("derived.db");
     let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
     let sql = "SELECT row FROM record WHERE record = ?1";
     let text: String = db.query_row(sql, [record.0], |row| row.get(0)).ok()?;
     let row: serde_json::Value = serde_json::from_str(&text).ok()?;
     let mut values = BTreeSet::new();
-    if let Some(value) = row["fields"][field].as_str() {
-        values.insert(value.to_owned());
-    }
+    values.extend(as_text(&row["fields"][field]));
     for conflict in row["conflicts"].as_array().into_iter().flatten() {
         if conflict["field"] == field {
             for candidate in conflict["candidates"].as_array().into_iter().flatten() {
-                values.extend(candidate["value"].as_str().map(str::to_owned));
+                values.extend(as_text(&candidate["value"]));
             }
         }
     }
     Some(values)
+}
+
+fn as_text(value: &serde_json::Value) -> Option<String> {
+    match value {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
 }
 
 impl Registers {
@@ -79,24 +89,19 @@ impl Registers {
     }
 
     pub(super) fn judge(&self, world: &World, broken: &mut Vec<String>) {
-        for (node, replica) in world.replicas.iter().enumerate() {
-            for (record, place) in &self.created {
-                if may_hold_ledger(node, *place)
-                    && shown(world, node, *record, "head_name").is_none_or(|shown| shown.is_empty())
-                {
+        for (record, place) in &self.created {
+            for replica in holders(world, *place) {
+                let name = of(replica, *record, "head_name");
+                if name.is_none_or(|shown| shown.is_empty()) {
                     broken.push(format!("{} lost the acknowledged record {record}", replica.name));
                 }
             }
-            for ((record, field), (place, writes)) in &self.fields {
-                if !may_hold_ledger(node, *place) {
-                    continue;
-                }
-                let expected: BTreeSet<String> = writes
-                    .iter()
-                    .filter(|write| !write.gone)
-                    .map(|write| write.value.clone())
-                    .collect();
-                let found = shown(world, node, *record, field).unwrap_or_default();
+        }
+        for ((record, field), (place, writes)) in &self.fields {
+            let left = writes.iter().filter(|write| !write.gone);
+            let expected: BTreeSet<String> = left.map(|write| write.value.clone()).collect();
+            for replica in holders(world, *place) {
+                let found = of(replica, *record, field).unwrap_or_default();
                 if found != expected {
                     broken.push(format!(
                         "{}: {field} of {record} shows {found:?}, the register says {expected:?}",

@@ -6,28 +6,26 @@ use crate::world::{Node, clerk};
 use taizhang_core::id::RecordId;
 use taizhang_node::engine::twins::TwinItem;
 
-pub(super) fn list() -> Vec<Scenario> {
-    vec![
-        Scenario {
-            number: 1,
-            title: ("同一户重复登记", "A household registered twice"),
-            outcome: (
-                "两条记录都保留,列出一条“重复登记”待办;认定前只计一户(先登记的),两条记录的措施都算在它名下。同村由村认定,两村由共同的上级认定;认定可以更改,两条记录从不合并。",
-                "Both records stay and one duplicate item is listed; until it is decided only the earlier counts, with the measures of both. One village decides for itself, two by the office above both; a decision can be changed and records are never fused.",
-            ),
-            play: registered_twice,
-        },
-        Scenario {
-            number: 17,
-            title: ("身份证号录错一位", "One digit of an identity number mistyped"),
-            outcome: (
-                "可以先录入,标出“身份证号校验不符,请核对原件”;更正是对同一字段的修改,不产生新户。",
-                "It can be entered and is marked; the correction is an edit of the same field, no new household.",
-            ),
-            play: mistyped,
-        },
-    ]
-}
+pub(super) const LIST: &[Scenario] = &[
+    Scenario {
+        number: 1,
+        title: ("同一户重复登记", "A household registered twice"),
+        outcome: (
+            "两条记录都保留,列出一条“重复登记”待办;认定前只计一户(先登记的),两条记录的措施都算在它名下。同村由村认定,两村由共同的上级认定;认定可以更改,两条记录从不合并。",
+            "Both records stay and one duplicate item is listed; until it is decided only the earlier counts, with the measures of both. One village decides for itself, two by the office above both; a decision can be changed and records are never fused.",
+        ),
+        play: registered_twice,
+    },
+    Scenario {
+        number: 17,
+        title: ("身份证号录错一位", "One digit of an identity number mistyped"),
+        outcome: (
+            "可以先录入,标出“身份证号校验不符,请核对原件”;更正是对同一字段的修改,不产生新户。",
+            "It can be entered and is marked; the correction is an edit of the same field, no new household.",
+        ),
+        play: mistyped,
+    },
+];
 
 const ID: &str = "41149919520307002X";
 

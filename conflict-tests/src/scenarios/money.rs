@@ -6,76 +6,74 @@ use crate::scenario::{CITY, COUNTY, COUNTY_2, SECOND, Scenario, Stage, TOWNSHIP,
 use crate::world::clerk;
 use taizhang_core::id::RecordId;
 
-pub(super) fn list() -> Vec<Scenario> {
-    vec![
-        Scenario {
-            number: 2,
-            title: (
-                "两笔补助同时批准,合计超过年度控制额",
-                "Two grants approved together exceed the yearly control",
-            ),
-            outcome: (
-                "两笔都显示已批准,并都标出“超过控制额”。拨付只由持有拨付职权的那台电脑办理:先批准的先付,第二笔被拒绝并说明已付、本次和上限,由县里决定暂缓、压减或不予批准。",
-                "Both show as approved and both are marked. Only the replica that holds the office pays: the first is paid, the second is refused with what was paid, what is asked and the cap; the county holds, cuts or rejects it.",
-            ),
-            play: yearly_control,
-        },
-        Scenario {
-            number: 6,
-            title: ("积分离线兑换两次", "Points redeemed twice off-line"),
-            outcome: (
-                "两次兑换都保留(货已取走),余额为负时标出“积分透支”并停止兑换,由管理员补分、追回或记账。设了离线限额后,每台终端在未经上级确认前最多兑到限额。",
-                "Both redemptions stand, since the goods are gone; a balance below zero is marked and stops redemption. With an allowance each terminal redeems at most that much before the office above has confirmed it.",
-            ),
-            play: points_twice,
-        },
-        Scenario {
-            number: 16,
-            title: ("工资清单与申报的贫困占比不符", "The wage list against the declared share"),
-            outcome: (
-                "占比只按工资清单计算,没有可填写占比的地方;低于规定时标出。两台电脑登记同一人同月的工资算一行,内容不同就列为待办。",
-                "The share is computed from the wage list and typed nowhere; too low a share is marked. One worker and month entered on two PCs is one line; different contents are a conflict item.",
-            ),
-            play: wage_share,
-        },
-        Scenario {
-            number: 19,
-            title: ("断网时同时编号", "Numbering while cut off"),
-            outcome: (
-                "编号是县级持有的一段号码:不持有号段的电脑不能编号,划给它一段之后才能;各段不重叠,号码不重复、不重编。",
-                "Numbers are a series held by the county: a replica without a share cannot number, and after a transfer numbers from its own run; runs do not overlap, no number is given twice.",
-            ),
-            play: numbering,
-        },
-        Scenario {
-            number: 22,
-            title: ("拨付指令重复发送", "A payment sent twice"),
-            outcome: (
-                "同一申请同一期次的拨付只算一笔;内容不同则列为待办。",
-                "A payment of one application and instalment counts once; differing contents are a conflict item.",
-            ),
-            play: payment_twice,
-        },
-        Scenario {
-            number: 27,
-            title: ("孝善基金同一收据登记两次", "One receipt entered twice"),
-            outcome: (
-                "两笔都保留并标出“同一收据号登记了两次”,余额按两笔计算,直到村里冲销一笔。",
-                "Both entries stand and are marked; the balance counts both until the village reverses one.",
-            ),
-            play: receipt_twice,
-        },
-        Scenario {
-            number: 31,
-            title: ("撤回与拨付交错", "A withdrawal crosses a payment"),
-            outcome: (
-                "拨付是不可撤销的事实:各处都显示已拨付,迟到的撤回列为待办,由县里决定保留或追回。若县里在拨付前已收到撤回,拨付会被拒绝。",
-                "A payment is a fact: every office shows it as paid and the late withdrawal is a conflict item; the county keeps it or recovers the money. Had the withdrawal arrived before, the payment would have been refused.",
-            ),
-            play: withdrawal_crosses_payment,
-        },
-    ]
-}
+pub(super) const LIST: &[Scenario] = &[
+    Scenario {
+        number: 2,
+        title: (
+            "两笔补助同时批准,合计超过年度控制额",
+            "Two grants approved together exceed the yearly control",
+        ),
+        outcome: (
+            "两笔都显示已批准,并都标出“超过控制额”。拨付只由持有拨付职权的那台电脑办理:先批准的先付,第二笔被拒绝并说明已付、本次和上限,由县里决定暂缓、压减或不予批准。",
+            "Both show as approved and both are marked. Only the replica that holds the office pays: the first is paid, the second is refused with what was paid, what is asked and the cap; the county holds, cuts or rejects it.",
+        ),
+        play: yearly_control,
+    },
+    Scenario {
+        number: 6,
+        title: ("积分离线兑换两次", "Points redeemed twice off-line"),
+        outcome: (
+            "两次兑换都保留(货已取走),余额为负时标出“积分透支”并停止兑换,由管理员补分、追回或记账。设了离线限额后,每台终端在未经上级确认前最多兑到限额。",
+            "Both redemptions stand, since the goods are gone; a balance below zero is marked and stops redemption. With an allowance each terminal redeems at most that much before the office above has confirmed it.",
+        ),
+        play: points_twice,
+    },
+    Scenario {
+        number: 16,
+        title: ("工资清单与申报的贫困占比不符", "The wage list against the declared share"),
+        outcome: (
+            "占比只按工资清单计算,没有可填写占比的地方;低于规定时标出。两台电脑登记同一人同月的工资算一行,内容不同就列为待办。",
+            "The share is computed from the wage list and typed nowhere; too low a share is marked. One worker and month entered on two PCs is one line; different contents are a conflict item.",
+        ),
+        play: wage_share,
+    },
+    Scenario {
+        number: 19,
+        title: ("断网时同时编号", "Numbering while cut off"),
+        outcome: (
+            "编号是县级持有的一段号码:不持有号段的电脑不能编号,划给它一段之后才能;各段不重叠,号码不重复、不重编。",
+            "Numbers are a series held by the county: a replica without a share cannot number, and after a transfer numbers from its own run; runs do not overlap, no number is given twice.",
+        ),
+        play: numbering,
+    },
+    Scenario {
+        number: 22,
+        title: ("拨付指令重复发送", "A payment sent twice"),
+        outcome: (
+            "同一申请同一期次的拨付只算一笔;内容不同则列为待办。",
+            "A payment of one application and instalment counts once; differing contents are a conflict item.",
+        ),
+        play: payment_twice,
+    },
+    Scenario {
+        number: 27,
+        title: ("孝善基金同一收据登记两次", "One receipt entered twice"),
+        outcome: (
+            "两笔都保留并标出“同一收据号登记了两次”,余额按两笔计算,直到村里冲销一笔。",
+            "Both entries stand and are marked; the balance counts both until the village reverses one.",
+        ),
+        play: receipt_twice,
+    },
+    Scenario {
+        number: 31,
+        title: ("撤回与拨付交错", "A withdrawal crosses a payment"),
+        outcome: (
+            "拨付是不可撤销的事实:各处都显示已拨付,迟到的撤回列为待办,由县里决定保留或追回。若县里在拨付前已收到撤回,拨付会被拒绝。",
+            "A payment is a fact: every office shows it as paid and the late withdrawal is a conflict item; the county keeps it or recovers the money. Had the withdrawal arrived before, the payment would have been refused.",
+        ),
+        play: withdrawal_crosses_payment,
+    },
+];
 
 /// A grant up to the township's review.
 pub(super) fn reviewed_grant(stage: &mut Stage, household: RecordId, yuan: &str) -> RecordId {

@@ -13,115 +13,110 @@ use super::steps::listed;
 use crate::scenario::{CITY, COUNTY, OTHER, SECOND, Scenario, Stage, TOWNSHIP, VILLAGE};
 use crate::world::{Node, clerk};
 
-pub(super) fn list() -> Vec<Scenario> {
-    vec![
-        Scenario {
-            number: 5,
-            title: ("断网期间政策调整", "Policy changed in an outage"),
-            outcome: (
-                "按每条记录自己的业务日期适用政策:生效前的按旧标准,生效后的按新标准重新核对并标出;录入时所见的版本留作依据,不因按旧版录入而退回。",
-                "The record's own date decides: before the effective date the old value holds, after it the new one, and findings are evaluated again. What was seen when it was entered is kept; nothing is rejected for it.",
-            ),
-            play: policy_in_outage,
-        },
-        Scenario {
-            number: 7,
-            title: ("户在两村之间迁移", "A household moves between villages"),
-            outcome: (
-                "只有两地的共同上级能办理迁移。新村得到新记录(含来源和历史摘要),旧村的记录显示“已迁出”。旧村之后录入的内容保留但不计入,由上级转交新村。",
-                "Only the office above both makes a move. The new village gets a record with its origin and a history extract; the old one shows that it moved. What the old village still entered is kept, counts nowhere, and is carried over by the office above.",
-            ),
-            play: household_moves,
-        },
-        Scenario {
-            number: 8,
-            title: (
-                "行政村合并、乡镇更名改码",
-                "A village is merged, a township renamed and re-coded",
-            ),
-            outcome: (
-                "断网的村继续按原单位工作,恢复后其记录随区划编号(不靠代码)归到新单位;合并后的村持有原村全部台账,原村的电脑在停用前仍可录入。",
-                "A village that was off-line goes on, and its records follow the place, never the code; the successor holds the whole ledger of the merged village, whose PC may write until it is retired.",
-            ),
-            play: places_change,
-        },
-        Scenario {
-            number: 9,
-            title: ("电脑用旧镜像恢复", "A PC restored from an old image"),
-            outcome: (
-                "首次联系上级时发现:先取回本机曾上报的内容,再以新的写入周期补报镜像上新录的内容;同一字段两边都改过的列为冲突。两边都不丢。",
-                "Found at the first contact: what was sent before comes back, what was typed on the image is written again in a new epoch; fields that both changed are conflicts. Neither is lost.",
-            ),
-            play: restored_image,
-        },
-        Scenario {
-            number: 10,
-            title: ("一村两台电脑", "Two PCs in one village"),
-            outcome: (
-                "改不同字段自动合并;改同一字段两个值都保留,由村裁定。",
-                "Different fields merge; of one field both values are kept and the village decides.",
-            ),
-            play: two_pcs,
-        },
-        Scenario {
-            number: 11,
-            title: ("时钟错误", "A wrong clock"),
-            outcome: (
-                "先后由因果决定,不由时钟决定:时钟快十二年的电脑不会盖过后来的更正;同时的修改照样列为冲突,并提示请校时。",
-                "Causality decides, never clocks: a PC twelve years ahead does not beat a later correction; concurrent edits are conflicts all the same, and the clock is remarked on.",
-            ),
-            play: wrong_clock,
-        },
-        Scenario {
-            number: 13,
-            title: ("县级细化的参数被市级收紧", "A local value covered by a stricter one"),
-            outcome: (
-                "生效值取更严的;县里看到“已被上级参数覆盖”;之后县里再发布更松的值会被拒绝并说明。",
-                "The stricter value holds; the county sees that its own is covered, and a weaker one is refused with the reason.",
-            ),
-            play: tightened,
-        },
-        Scenario {
-            number: 21,
-            title: (
-                "国家系统名单更新时村里在离线修改",
-                "The national list is imported while villages edit",
-            ),
-            outcome: (
-                "县里只写自己负责的字段(户编号、脱贫年度),不会覆盖村里的电话等;名单上没有的户列为“拟注销”,不作废。",
-                "The county writes its own fields only and overwrites nothing of the village; households no longer listed are proposed for cancellation, not voided.",
-            ),
-            play: national_list,
-        },
-        Scenario {
-            number: 26,
-            title: ("已离任的责任人仍被指派", "A contact that has left is still assigned"),
-            outcome: (
-                "指派保留并标出“无在岗的帮扶责任人”,请村里另选。",
-                "The assignment stays and is marked: no current helper; the village chooses again.",
-            ),
-            play: helper_left,
-        },
-        Scenario {
-            number: 28,
-            title: ("断网期间目录升级", "The catalogue is upgraded in an outage"),
-            outcome: (
-                "旧目录下录入的记录照收;新目录要求的字段显示为待补,不算错误;旧目录不认识的值原样显示、从不改写。",
-                "Records of the older catalogue are accepted; a field that only the newer one asks for is to be filled, not wrong; unknown values are shown raw and never rewritten.",
-            ),
-            play: catalogue_upgrade,
-        },
-        Scenario {
-            number: 29,
-            title: ("同步中断在半途", "Sync breaks in the middle"),
-            outcome: (
-                "已到的部分已落盘并生效,一次保存不会只到一半;恢复后接着传,不重复。",
-                "What arrived is durable and applied, never half of one save; after the link is back the rest follows, nothing twice.",
-            ),
-            play: broken_sync,
-        },
-    ]
-}
+pub(super) const LIST: &[Scenario] = &[
+    Scenario {
+        number: 5,
+        title: ("断网期间政策调整", "Policy changed in an outage"),
+        outcome: (
+            "按每条记录自己的业务日期适用政策:生效前的按旧标准,生效后的按新标准重新核对并标出;录入时所见的版本留作依据,不因按旧版录入而退回。",
+            "The record's own date decides: before the effective date the old value holds, after it the new one, and findings are evaluated again. What was seen when it was entered is kept; nothing is rejected for it.",
+        ),
+        play: policy_in_outage,
+    },
+    Scenario {
+        number: 7,
+        title: ("户在两村之间迁移", "A household moves between villages"),
+        outcome: (
+            "只有两地的共同上级能办理迁移。新村得到新记录(含来源和历史摘要),旧村的记录显示“已迁出”。旧村之后录入的内容保留但不计入,由上级转交新村。",
+            "Only the office above both makes a move. The new village gets a record with its origin and a history extract; the old one shows that it moved. What the old village still entered is kept, counts nowhere, and is carried over by the office above.",
+        ),
+        play: household_moves,
+    },
+    Scenario {
+        number: 8,
+        title: ("行政村合并、乡镇更名改码", "A village is merged, a township renamed and re-coded"),
+        outcome: (
+            "断网的村继续按原单位工作,恢复后其记录随区划编号(不靠代码)归到新单位;合并后的村持有原村全部台账,原村的电脑在停用前仍可录入。",
+            "A village that was off-line goes on, and its records follow the place, never the code; the successor holds the whole ledger of the merged village, whose PC may write until it is retired.",
+        ),
+        play: places_change,
+    },
+    Scenario {
+        number: 9,
+        title: ("电脑用旧镜像恢复", "A PC restored from an old image"),
+        outcome: (
+            "首次联系上级时发现:先取回本机曾上报的内容,再以新的写入周期补报镜像上新录的内容;同一字段两边都改过的列为冲突。两边都不丢。",
+            "Found at the first contact: what was sent before comes back, what was typed on the image is written again in a new epoch; fields that both changed are conflicts. Neither is lost.",
+        ),
+        play: restored_image,
+    },
+    Scenario {
+        number: 10,
+        title: ("一村两台电脑", "Two PCs in one village"),
+        outcome: (
+            "改不同字段自动合并;改同一字段两个值都保留,由村裁定。",
+            "Different fields merge; of one field both values are kept and the village decides.",
+        ),
+        play: two_pcs,
+    },
+    Scenario {
+        number: 11,
+        title: ("时钟错误", "A wrong clock"),
+        outcome: (
+            "先后由因果决定,不由时钟决定:时钟快十二年的电脑不会盖过后来的更正;同时的修改照样列为冲突,并提示请校时。",
+            "Causality decides, never clocks: a PC twelve years ahead does not beat a later correction; concurrent edits are conflicts all the same, and the clock is remarked on.",
+        ),
+        play: wrong_clock,
+    },
+    Scenario {
+        number: 13,
+        title: ("县级细化的参数被市级收紧", "A local value covered by a stricter one"),
+        outcome: (
+            "生效值取更严的;县里看到“已被上级参数覆盖”;之后县里再发布更松的值会被拒绝并说明。",
+            "The stricter value holds; the county sees that its own is covered, and a weaker one is refused with the reason.",
+        ),
+        play: tightened,
+    },
+    Scenario {
+        number: 21,
+        title: (
+            "国家系统名单更新时村里在离线修改",
+            "The national list is imported while villages edit",
+        ),
+        outcome: (
+            "县里只写自己负责的字段(户编号、脱贫年度),不会覆盖村里的电话等;名单上没有的户列为“拟注销”,不作废。",
+            "The county writes its own fields only and overwrites nothing of the village; households no longer listed are proposed for cancellation, not voided.",
+        ),
+        play: national_list,
+    },
+    Scenario {
+        number: 26,
+        title: ("已离任的责任人仍被指派", "A contact that has left is still assigned"),
+        outcome: (
+            "指派保留并标出“无在岗的帮扶责任人”,请村里另选。",
+            "The assignment stays and is marked: no current helper; the village chooses again.",
+        ),
+        play: helper_left,
+    },
+    Scenario {
+        number: 28,
+        title: ("断网期间目录升级", "The catalogue is upgraded in an outage"),
+        outcome: (
+            "旧目录下录入的记录照收;新目录要求的字段显示为待补,不算错误;旧目录不认识的值原样显示、从不改写。",
+            "Records of the older catalogue are accepted; a field that only the newer one asks for is to be filled, not wrong; unknown values are shown raw and never rewritten.",
+        ),
+        play: catalogue_upgrade,
+    },
+    Scenario {
+        number: 29,
+        title: ("同步中断在半途", "Sync breaks in the middle"),
+        outcome: (
+            "已到的部分已落盘并生效,一次保存不会只到一半;恢复后接着传,不重复。",
+            "What arrived is durable and applied, never half of one save; after the link is back the rest follows, nothing twice.",
+        ),
+        play: broken_sync,
+    },
+];
 
 /// A contact in an office's own register.
 pub(super) fn contact(stage: &mut Stage, node: Node, name: &str) -> RecordId {
@@ -455,13 +450,18 @@ fn broken_sync(stage: &mut Stage) {
     let ids: Vec<RecordId> =
         (0..260).map(|at| stage.household(VILLAGE, &format!("户{at}"))).collect();
     let link = stage.world.links.iter().position(|link| link.child == VILLAGE).unwrap();
+    stage.world.trace = Default::default();
     stage.world.set_link(link, true);
-    let before = stage.world.engine(TOWNSHIP).store.last_arrival().unwrap();
-    for _ in 0..500 {
+    // One message a step: stop when two segments of several have come.
+    while stage
+        .world
+        .trace
+        .tail(400)
+        .filter(|line| line.contains("village-a → township segment ledger"))
+        .count()
+        < 2
+    {
         stage.world.step();
-        if stage.world.engine(TOWNSHIP).store.last_arrival().unwrap() > before {
-            break;
-        }
     }
     stage.world.set_link(link, false);
     for _ in 0..200 {

@@ -8,91 +8,89 @@ use crate::scenario::{CITY, COUNTY, SECOND, Scenario, Stage, TOWNSHIP, VILLAGE};
 use crate::world::clerk;
 use taizhang_core::id::RecordId;
 
-pub(super) fn list() -> Vec<Scenario> {
-    vec![
-        Scenario {
-            number: 3,
-            title: ("乡镇审核时村里修改了内容", "The village edits while the township reviews"),
-            outcome: (
-                "审核只对所审的内容有效。内容改动后显示“待复核”,县里不能批准,直到乡镇重新审核,或村里改回原内容。",
-                "A review covers what it saw. After an edit the record shows 待复核 and cannot be approved until it is reviewed again, or put back.",
-            ),
-            play: edit_under_review,
-        },
-        Scenario {
-            number: 4,
-            title: ("乡镇销号时村里重新办理", "Closed by the township while the village reopens"),
-            outcome: (
-                "各处都显示“重新办理”,乡镇的销号作为来迟的步骤列出,不生效。",
-                "Every office shows it as reopened; the closing is listed as a step that came too late.",
-            ),
-            play: closed_and_reopened,
-        },
-        Scenario {
-            number: 14,
-            title: ("作废与核实同时发生", "Voided and verified apart"),
-            outcome: (
-                "核实优先:记录保留,列出待办“作废与修改同时发生”。村里看到后再次作废才生效。帮扶引导台账例外,作废优先。",
-                "The edit beats the void: the record stays, with a conflict item; a second void that has seen it holds. In the guidance ledger a void wins.",
-            ),
-            play: void_and_verify,
-        },
-        Scenario {
-            number: 15,
-            title: ("星级评定步骤颠倒", "Star rating steps out of order"),
-            outcome: (
-                "先录的评议等待入户核实。核实日期不晚于评议日期时(只是补录)自动接上;晚于评议日期的,须重新评议。",
-                "A step recorded early waits. If the visit was made before the deliberation and only recorded late, the steps fall into place; if it was made after, the deliberation must be repeated.",
-            ),
-            play: steps_out_of_order,
-        },
-        Scenario {
-            number: 18,
-            title: ("签字后内容改动", "Signed, then changed"),
-            outcome: (
-                "三人签字只对所签内容有效:收入改动后退回“收入已认可”,显示需重新签字(3);改回原值则签字恢复。",
-                "Three signatures cover what they signed: after a change the record falls back and lists 需重新签字 (3); putting the value back restores them.",
-            ),
-            play: signatures_lapse,
-        },
-        Scenario {
-            number: 20,
-            title: ("乡镇与县同时改同一户状态", "Township and county both change a status"),
-            outcome: (
-                "县级的决定生效,乡镇的步骤列为来迟并附原因。",
-                "The county's decision holds; the township's step is listed as too late, with the reason.",
-            ),
-            play: status_by_two_levels,
-        },
-        Scenario {
-            number: 23,
-            title: ("乡镇要求返工,县里同时验收", "Rework ordered while the county accepts"),
-            outcome: (
-                "县级验收生效,乡镇的返工不丢:档案标出“验收后异议”,县里可以据此要求返工。",
-                "The county's acceptance holds and the township's finding is kept: the file is marked, and the county may order rework.",
-            ),
-            play: rework_and_accept,
-        },
-        Scenario {
-            number: 24,
-            title: ("户脱贫与星级评定交错", "A household exits while it is rated"),
-            outcome: (
-                "资格按县里确认的状态判断:确认后申请有效;未确认则标出“须为已脱贫户”。",
-                "Eligibility follows the status that the county confirmed: valid once it has, marked until then.",
-            ),
-            play: exit_and_rating,
-        },
-        Scenario {
-            number: 25,
-            title: ("上交与销号交错", "Escalated and closed apart"),
-            outcome: (
-                "上交优先:各处显示已上交乡级,销号列为来迟,由乡镇办结。",
-                "The escalation wins on every replica; the closing is listed as too late and the township must resolve it.",
-            ),
-            play: escalate_and_close,
-        },
-    ]
-}
+pub(super) const LIST: &[Scenario] = &[
+    Scenario {
+        number: 3,
+        title: ("乡镇审核时村里修改了内容", "The village edits while the township reviews"),
+        outcome: (
+            "审核只对所审的内容有效。内容改动后显示“待复核”,县里不能批准,直到乡镇重新审核,或村里改回原内容。",
+            "A review covers what it saw. After an edit the record shows 待复核 and cannot be approved until it is reviewed again, or put back.",
+        ),
+        play: edit_under_review,
+    },
+    Scenario {
+        number: 4,
+        title: ("乡镇销号时村里重新办理", "Closed by the township while the village reopens"),
+        outcome: (
+            "各处都显示“重新办理”,乡镇的销号作为来迟的步骤列出,不生效。",
+            "Every office shows it as reopened; the closing is listed as a step that came too late.",
+        ),
+        play: closed_and_reopened,
+    },
+    Scenario {
+        number: 14,
+        title: ("作废与核实同时发生", "Voided and verified apart"),
+        outcome: (
+            "核实优先:记录保留,列出待办“作废与修改同时发生”。村里看到后再次作废才生效。帮扶引导台账例外,作废优先。",
+            "The edit beats the void: the record stays, with a conflict item; a second void that has seen it holds. In the guidance ledger a void wins.",
+        ),
+        play: void_and_verify,
+    },
+    Scenario {
+        number: 15,
+        title: ("星级评定步骤颠倒", "Star rating steps out of order"),
+        outcome: (
+            "先录的评议等待入户核实。核实日期不晚于评议日期时(只是补录)自动接上;晚于评议日期的,须重新评议。",
+            "A step recorded early waits. If the visit was made before the deliberation and only recorded late, the steps fall into place; if it was made after, the deliberation must be repeated.",
+        ),
+        play: steps_out_of_order,
+    },
+    Scenario {
+        number: 18,
+        title: ("签字后内容改动", "Signed, then changed"),
+        outcome: (
+            "三人签字只对所签内容有效:收入改动后退回“收入已认可”,显示需重新签字(3);改回原值则签字恢复。",
+            "Three signatures cover what they signed: after a change the record falls back and lists 需重新签字 (3); putting the value back restores them.",
+        ),
+        play: signatures_lapse,
+    },
+    Scenario {
+        number: 20,
+        title: ("乡镇与县同时改同一户状态", "Township and county both change a status"),
+        outcome: (
+            "县级的决定生效,乡镇的步骤列为来迟并附原因。",
+            "The county's decision holds; the township's step is listed as too late, with the reason.",
+        ),
+        play: status_by_two_levels,
+    },
+    Scenario {
+        number: 23,
+        title: ("乡镇要求返工,县里同时验收", "Rework ordered while the county accepts"),
+        outcome: (
+            "县级验收生效,乡镇的返工不丢:档案标出“验收后异议”,县里可以据此要求返工。",
+            "The county's acceptance holds and the township's finding is kept: the file is marked, and the county may order rework.",
+        ),
+        play: rework_and_accept,
+    },
+    Scenario {
+        number: 24,
+        title: ("户脱贫与星级评定交错", "A household exits while it is rated"),
+        outcome: (
+            "资格按县里确认的状态判断:确认后申请有效;未确认则标出“须为已脱贫户”。",
+            "Eligibility follows the status that the county confirmed: valid once it has, marked until then.",
+        ),
+        play: exit_and_rating,
+    },
+    Scenario {
+        number: 25,
+        title: ("上交与销号交错", "Escalated and closed apart"),
+        outcome: (
+            "上交优先:各处显示已上交乡级,销号列为来迟,由乡镇办结。",
+            "The escalation wins on every replica; the closing is listed as too late and the township must resolve it.",
+        ),
+        play: escalate_and_close,
+    },
+];
 
 fn edit_under_review(stage: &mut Stage) {
     let household = stage.household(VILLAGE, "张三");

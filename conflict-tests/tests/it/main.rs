@@ -13,4 +13,3 @@ mod scenarios;
 mod swarm;
 mod tidy;
 mod weeks;
-mod zz;

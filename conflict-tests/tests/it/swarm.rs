@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use conflict_tests::run::play;
-use taizhang_core::Sabotage;
+use conflict_tests::table::{FOUND_WITHIN, find};
+use taizhang_core::sabotage::Sabotage;
 
 /// How many seeds run: 1,000 under CI, fewer on a desk.
 fn runs() -> u64 {
@@ -52,43 +53,22 @@ fn seeds_that_once_failed_hold() {
     }
 }
 
-/// Every deliberate defect is found within this many seeds; else its oracle is no check.
-const FOUND_WITHIN: u64 = 80;
-
-fn found(sabotage: Sabotage, word: &str) {
-    for seed in 0..FOUND_WITHIN {
-        let outcome = play(seed, Some(sabotage));
-        if outcome.broken.iter().any(|line| line.contains(word)) {
-            println!("{sabotage:?} found by seed {seed}: {}", outcome.broken[0]);
-            return;
-        }
+/// Every deliberate defect is found; else its oracle is no check. The whole table is for the simulation
+/// part of CI (`sim --sabotage all`); here one of each kind.
+#[test]
+fn deliberate_defects_are_found() {
+    for sabotage in [
+        Sabotage::AckBeforeCommit,
+        Sabotage::SegmentRecut,
+        Sabotage::ScopeNotChecked,
+        Sabotage::VoidCounted,
+        Sabotage::ConcurrentValueOverwritten,
+        Sabotage::RightSpentTwice,
+    ] {
+        let found = find(sabotage, FOUND_WITHIN);
+        println!("{sabotage:?}: {found:?}");
+        assert!(found.is_some(), "{sabotage:?} was not found within {FOUND_WITHIN} seeds");
     }
-    panic!("{sabotage:?} was not found within {FOUND_WITHIN} seeds");
-}
-
-#[test]
-fn an_ack_before_the_commit_is_found() {
-    found(Sabotage::AckBeforeCommit, "acked");
-}
-
-#[test]
-fn a_segment_cut_again_after_a_crash_is_found() {
-    found(Sabotage::SegmentRecut, "different segments under one number");
-}
-
-#[test]
-fn a_dropped_scope_check_is_found() {
-    found(Sabotage::ScopeNotChecked, "holds the ledger slice");
-}
-
-#[test]
-fn a_counted_void_entry_is_found() {
-    found(Sabotage::VoidCounted, "no authority");
-}
-
-#[test]
-fn an_overwritten_concurrent_value_is_found() {
-    found(Sabotage::ConcurrentValueOverwritten, "the register says");
 }
 
 #[test]
@@ -96,5 +76,6 @@ fn a_seed_replays_exactly() {
     for seed in [3, 17] {
         let (one, two) = (play(seed, None), play(seed, None));
         assert_eq!(one.to_string(), two.to_string());
+        assert_eq!(one.trace, two.trace);
     }
 }

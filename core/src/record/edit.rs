@@ -78,7 +78,11 @@ pub fn compose(
         let (found, limit) = (operations.len(), limits::CHANGE_OPS_MAX);
         return Err(EditError::TooMany { found, limit });
     }
-    let deps = log.heads().into_iter().map(|at| ChangeHash(log.changes[at].hash.0)).collect();
+    let mut heads = log.heads();
+    if crate::sabotaged!(DependencyDropped) {
+        heads.truncate(1);
+    }
+    let deps = heads.into_iter().map(|at| ChangeHash(log.changes[at].hash.0)).collect();
     let change = Change::from(ExpandedChange {
         operations,
         actor_id: ActorId::from(&actor.0[..]),
@@ -163,7 +167,11 @@ pub fn rewrite(
         start_op: NonZeroU64::MIN.saturating_add(start - 1),
         time: original.time_s,
         message: None,
-        deps: deps.iter().map(|at| ChangeHash(log.changes[*at].hash.0)).collect(),
+        deps: if crate::sabotaged!(WrongBranchReference) {
+            original.deps.iter().map(|dep| ChangeHash(dep.0)).collect()
+        } else {
+            deps.iter().map(|at| ChangeHash(log.changes[*at].hash.0)).collect()
+        },
         extra_bytes: Vec::new(),
     });
     for ((old, _, _), new) in kept.iter().zip(start..) {

@@ -219,7 +219,8 @@ fn visible<'a>(log: &RecordLog, ops: &[KeyOp<'a>], resolve: Level) -> Visible<'a
             reached.extend(passes[at].iter().copied());
         }
         if op.counted {
-            let decides = reached.len() < 2 || level(op) >= resolve;
+            let decides =
+                reached.len() < 2 || level(op) >= resolve || crate::sabotaged!(WriteClosesConflict);
             let (gone, kept): (BTreeSet<usize>, BTreeSet<usize>) =
                 reached.into_iter().partition(|at| decides || level(&ops[*at]) == level(op));
             removed.extend(gone);
@@ -234,6 +235,12 @@ fn visible<'a>(log: &RecordLog, ops: &[KeyOp<'a>], resolve: Level) -> Visible<'a
         .filter(|(at, op)| op.counted && !removed.contains(at))
         .filter_map(|(_, op)| Some((op.value?, op.change)))
         .collect();
+    if crate::sabotaged!(OrderByWallClock) {
+        let time = |change: &usize| log.changes[*change].origin.time;
+        let counted = ops.iter().filter(|op| op.counted && op.value.is_some());
+        let last = counted.max_by_key(|op| time(&op.change));
+        values = last.into_iter().filter_map(|op| Some((op.value?, op.change))).collect();
+    }
     values.sort_by_key(|(_, change)| {
         let change = &log.changes[*change];
         std::cmp::Reverse((change.origin.level, change.origin.lamport, change.actor, change.seq))
@@ -429,6 +436,9 @@ impl Folding<'_> {
         let (shown, change) = *values.first()?;
         self.row.levels.insert(field.id.clone(), self.log.changes[change].origin.level);
         let differ = values.iter().any(|(value, _)| *value != shown);
+        let differ = differ
+            && !crate::sabotaged!(ConcurrentValueOverwritten)
+            && !(field.kind == FieldKind::Money && crate::sabotaged!(LastWriterWinsMoney));
         if differ && field.merge != Merge::Latest {
             self.conflict(ConflictKind::Values, &field.id, &values, field.resolve);
         }

@@ -159,7 +159,8 @@ impl Folding<'_> {
     fn take(&mut self, at: usize) {
         let Line { change, line, rule, .. } = &self.lines[at];
         let fits = line.from == self.state;
-        let anchor = rule.is_some_and(|rule| rule.irrevocable);
+        let anchor =
+            rule.is_some_and(|rule| rule.irrevocable) && !crate::sabotaged!(AnchorSuperseded);
         // A step taken again after the first one fell back.
         let again = self.falls_at().filter(|first| {
             let fallen = &self.lines[self.applied[*first]];
@@ -255,6 +256,7 @@ fn order(log: &RecordLog, lines: &[Line<'_>]) -> Vec<usize> {
         .iter()
         .copied()
         .filter(|at| lines[*at].rule.is_some_and(|rule| rule.irrevocable))
+        .filter(|_| !crate::sabotaged!(AnchorSuperseded))
         .collect();
     while !anchors.is_empty() {
         let ready = anchors.iter().filter(|at| !anchors.iter().any(|o| follows(**at, *o)));

@@ -98,6 +98,13 @@ impl Outbound {
         self.forget(feed);
     }
 
+    /// *Not now* lasts until the next heartbeat: what the peer lacked then may have come.
+    pub(super) fn retry_held(&mut self) {
+        let held = std::mem::take(&mut self.held_back).into_iter();
+        let slices: Vec<_> = held.map(|feed| (feed.lane, feed.slice)).collect();
+        self.offer(slices);
+    }
+
     /// The peer never wants this feed on this link.
     pub(super) fn refuse(&mut self, feed: FeedId) {
         self.refused.insert(feed);

@@ -35,9 +35,6 @@ pub struct SessionConfig {
     pub receipts: (Hash, Hash),
     /// What is held of the slices shared with the peer.
     pub held: Frontiers,
-    /// Deliberate defect, for the simulator only.
-    #[cfg(feature = "sabotage")]
-    pub sabotage: Option<crate::Sabotage>,
 }
 
 /// Everything that can happen to a session.
@@ -243,11 +240,6 @@ impl Session {
         self.frontiers_known && self.peer_directives == self.directives_digest()
     }
 
-    #[cfg(feature = "sabotage")]
-    pub(super) fn sabotaged(&self, what: crate::Sabotage) -> bool {
-        self.config.sabotage == Some(what)
-    }
-
     /// Takes one thing that happened. Call in order of `now`; equal times are fine.
     pub fn handle(&mut self, now: UtcMillis, input: Input) {
         if self.closed {
@@ -325,6 +317,7 @@ impl Session {
         } else if now >= self.last_said.plus(limits::HEARTBEAT_MS) {
             self.send(Message::Heartbeat(now));
             self.ask_again();
+            self.outbound.retry_held();
         }
     }
 

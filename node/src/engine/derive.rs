@@ -232,14 +232,7 @@ impl Engine {
         let id = one.log.ledger().unwrap_or_default().to_owned();
         let catalogue = Arc::clone(&self.directives.catalogue);
         let ledger = catalogue.ledger(&id).cloned();
-        #[cfg(feature = "sabotage")]
-        let overwritten = self.sabotaged(taizhang_core::Sabotage::ConcurrentValueOverwritten);
-        #[cfg_attr(not(feature = "sabotage"), expect(unused_mut, reason = "sabotage changes it"))]
-        let mut row = ledger.as_ref().and_then(|ledger| fold(&one.log, ledger));
-        #[cfg(feature = "sabotage")]
-        if overwritten && let Some(row) = &mut row {
-            row.conflicts.clear();
-        }
+        let row = ledger.as_ref().and_then(|ledger| fold(&one.log, ledger));
         let (mut title, mut search, mut links) = Default::default();
         if let (Some(ledger), Some(row)) = (&ledger, &row) {
             title = title_of(ledger, row, &catalogue);

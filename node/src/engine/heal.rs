@@ -61,6 +61,9 @@ impl Engine {
     ///
     /// [`StoreError`]; it can be called again.
     pub fn heal(&mut self, now: UtcMillis) -> Result<(), StoreError> {
+        if taizhang_core::sabotaged!(EpochReused) {
+            self.heal_due = None;
+        }
         loop {
             if let Some(reason) = self.heal_due {
                 self.open_epoch(reason, now)?;
@@ -97,7 +100,10 @@ impl Engine {
 
     /// Closes the present epoch: from here on this folder writes as another author.
     fn open_epoch(&mut self, reason: HealReason, now: UtcMillis) -> Result<(), StoreError> {
-        let epoch = Epoch(self.random());
+        let mut epoch = Epoch(self.random());
+        if taizhang_core::sabotaged!(EpochCounted) {
+            epoch.0 = (u128::from_be_bytes(self.author.epoch.0) + 1).to_be_bytes();
+        }
         self.begin()?;
         let closing = self.author.epoch;
         let result = self

@@ -199,7 +199,7 @@ impl Engine {
             {
                 return refuse(format!("参数「{}」:{reason}", param.label.zh), reason);
             }
-            let from = Date::parse(&policy.effective_from).unwrap_or(now.date());
+            let from = Date::parse(&policy.effective_from).unwrap_or_else(|| now.date());
             if level != param.owner
                 && let Some((upper, _)) = self.directives.param(id, self.place(), from).upper
                 && taizhang_core::policy::combined(param.localise, &upper, value) != value

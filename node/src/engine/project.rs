@@ -113,6 +113,9 @@ impl Engine {
     ) -> Result<bool, StoreError> {
         let Ok(header) = Segment::header(plain) else { return Ok(false) };
         let (feed, number) = (header.feed, header.number);
+        if taizhang_core::sabotaged!(PoisonStopsQueue) && self.store.is_poisoned(feed.slice)? {
+            return Ok(false);
+        }
         let (_, mut sees) = self.store.feed_state(feed_id)?;
         for (slice, author, count) in &header.sees {
             let seen = sees.entry((*slice, *author)).or_default();
@@ -124,7 +127,14 @@ impl Engine {
         }
         match Segment::from_plain(plain) {
             Ok(segment) => {
+                let count = segment.entries.len();
                 for (index, entry) in segment.entries.iter().enumerate() {
+                    if count > 1
+                        && index + 1 == count
+                        && taizhang_core::sabotaged!(ProjectorSkipsEntry)
+                    {
+                        continue;
+                    }
                     let at =
                         EntryAt { feed: &feed, sees: &sees, at: Some((arrival, index)), number };
                     changed |= self.project_entry(&at, entry)?;
@@ -207,7 +217,10 @@ impl Engine {
             self.store.drop_receipts(AuthorId { key: row.created.author.key, epoch })?;
         }
         let origin = RowOrigin { slice, record, position };
-        let changed = Arc::make_mut(&mut self.directives).apply_row(&row, origin);
+        let half = row.ledger == directives::PLACE_EVENT
+            && taizhang_core::sabotaged!(TreeEventHalf)
+            && self.identity.authority.is_none();
+        let changed = !half && Arc::make_mut(&mut self.directives).apply_row(&row, origin);
         match row.ledger.as_str() {
             directives::PLACE_EVENT if changed => self.line_changed = true,
             directives::REVOCATION if changed => {
@@ -279,14 +292,16 @@ impl Engine {
         let counted = match &verdict {
             Verdict::Parked(waiting) => return Ok(Applied::Parked(waiting.clone())),
             Verdict::Void(_) => {
-                #[cfg(feature = "sabotage")]
-                let counted = self.sabotaged(taizhang_core::Sabotage::VoidCounted);
-                #[cfg(not(feature = "sabotage"))]
-                let counted = false;
-                counted
+                taizhang_core::sabotaged!(VoidCounted)
             }
             Verdict::Counted => true,
         };
+        if !counted && taizhang_core::sabotaged!(VoidRemoved) {
+            return Ok(match verdict {
+                Verdict::Void(reason) => Applied::Void(reason),
+                _ => Applied::Counted,
+            });
+        }
         let origin = self.origin_of(at, entry, counted)?;
         for (record, scanned, deps) in joined {
             let working = self.working(at.feed.slice, record)?;
@@ -315,7 +330,14 @@ impl Engine {
             .zip(&ledgers)
             .map(|((_, change, _), ledger)| Judged { change, ledger: ledger.as_deref() })
             .collect();
-        Ok(judge(at.feed, at.number, at.sees, &changes, &self.directives))
+        Ok(judge(at.feed, self.position_judged(at), at.sees, &changes, &self.directives))
+    }
+
+    /// The position by which revocations judge an entry.
+    fn position_judged(&self, at: &EntryAt<'_>) -> u64 {
+        let by_time = taizhang_core::sabotaged!(RevocationByTime)
+            && self.directives.revoked.contains(at.feed.author.key);
+        if by_time { 0 } else { at.number }
     }
 
     /// Who wrote an entry: by the roster, or by the chain that came ahead of the feed (the city's

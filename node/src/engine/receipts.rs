@@ -32,6 +32,9 @@ impl Engine {
         for slice in due {
             let mut held = self.held.slices.get(&slice).cloned().unwrap_or_default();
             held.heads.retain(|_, head| head.count > 0);
+            if taizhang_core::sabotaged!(ReceiptBeforeCommit) {
+                held.heads.values_mut().for_each(|head| head.hash = Hash([9; 32]));
+            }
             let applied = self.applied_of(slice, now)?;
             let number = self.store.receipt_number(self.author, slice)? + 1;
             let receipt = Receipt {

@@ -412,7 +412,6 @@ impl Store {
     }
 
     /// Parked and void entries: arrival, index, kind, reason.
-    #[expect(clippy::type_complexity, reason = "one row of one query")]
     pub fn masked(&self) -> Result<Vec<(u64, usize, &'static str, String)>, StoreError> {
         let mut list = Vec::new();
         for (kind, sql) in [
@@ -447,6 +446,15 @@ impl Store {
             }
         }
         Ok(list)
+    }
+
+    /// Whether a malformed entry of a slice was met.
+    pub fn is_poisoned(&self, slice: SliceId) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) FROM void_entry WHERE is_ledger = ?1 AND place = ?2 \
+                   AND reason LIKE '%malformed%'";
+        let key = params![is_ledger(slice), slice.place.0];
+        let count: i64 = self.derived.prepare_cached(sql)?.query_row(key, |row| row.get(0))?;
+        Ok(count > 0)
     }
 
     /// Notes a void entry.

@@ -1,0 +1,290 @@
+//! Whoever works in the world: clerks at every level, and what befalls them ([`faults`], [`hostile`]).
+
+mod faults;
+mod hostile;
+
+use taizhang_core::id::{Level, RecordId, SliceId};
+use taizhang_core::sabotage::Sabotage;
+
+use crate::oracle::register::{Registers, shown};
+use crate::plan::{Fault, Plan};
+use crate::world::{Node, World, clerk};
+
+/// A record of the workload.
+#[derive(Clone, Copy)]
+pub struct Known {
+    /// Its id.
+    pub id: RecordId,
+    /// Byte of its place.
+    pub place: u8,
+    /// Its ledger.
+    pub ledger: &'static str,
+}
+
+/// The workload and what it knows to be acknowledged.
+pub struct Player {
+    /// The world.
+    pub world: World,
+    /// Acknowledged values.
+    pub registers: Registers,
+    /// Acknowledged records.
+    pub records: Vec<Known>,
+    /// Acknowledged lines: record, place, text.
+    pub lines: Vec<(RecordId, u8, String)>,
+    /// Grants whose payment was acknowledged.
+    pub paid: Vec<(RecordId, u8)>,
+    /// Whether something was forged.
+    pub forged: bool,
+    /// Forged changes that went out: hash, bytes, place of their slice.
+    pub evidence: Vec<(taizhang_core::id::Hash, Vec<u8>, u8)>,
+    /// The revoked office.
+    pub revoked: Option<Node>,
+    /// Whether a clone was made.
+    pub cloned: bool,
+    counter: u32,
+}
+
+impl Player {
+    /// A world at work: enrolled, in sync, with rights opened.
+    pub fn new(seed: u64, plan: &Plan, sabotage: Option<Sabotage>) -> Self {
+        let world = World::new(seed, plan.offices, sabotage);
+        let mut player = Self {
+            world,
+            registers: Registers::default(),
+            records: Vec::new(),
+            lines: Vec::new(),
+            paid: Vec::new(),
+            forged: false,
+            evidence: Vec::new(),
+            revoked: None,
+            cloned: false,
+            counter: 0,
+        };
+        if player.world.replicas.len() > 2 {
+            player.rights();
+        }
+        player.world.settle(2_000);
+        player.world.weather = plan.weather;
+        player.world.crash_percent = plan.crash_percent;
+        player
+    }
+
+    /// The county opens its budget and its office, and gives the township a share.
+    fn rights(&mut self) {
+        let open = |world: &mut World, name: &str, amount: i64| {
+            world.job(1, |engine, now| engine.open_right(name, amount, &clerk(), now)).unwrap()
+        };
+        open(&mut self.world, "office:pay", 1);
+        let pool = open(&mut self.world, "industry_subsidy_total:2018", 100_000);
+        self.world.settle(500);
+        let township = self.world.engine(2).author.key;
+        self.world
+            .job(1, |engine, now| engine.transfer_right(pool, township, 60_000, &clerk(), now))
+            .unwrap();
+    }
+
+    /// How many acknowledged edits are judged.
+    pub fn edits(&self) -> usize {
+        self.registers.len() + self.lines.len() + self.paid.len()
+    }
+
+    fn runs(&self, node: Node) -> bool {
+        self.world.replicas[node].engine.is_some() && self.revoked != Some(node)
+    }
+
+    fn token(&mut self) -> u32 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// One action of somebody.
+    pub fn work(&mut self) {
+        let offices = self.world.replicas.len();
+        let node = self.world.dice.index(offices);
+        if !self.runs(node) {
+            self.world.restart(node);
+            return;
+        }
+        match self.world.dice.below(20) {
+            0..=2 => self.create(node),
+            3..=9 => self.edit(node),
+            10..=12 => self.line(node),
+            13..=16 => self.step_on(node),
+            17 => self.publish(node),
+            18 => self.subsidise(node),
+            _ => (0..20).for_each(|_| self.world.step()),
+        }
+    }
+
+    fn create(&mut self, node: Node) {
+        let replica = &self.world.replicas[node];
+        if replica.level != Level::Village {
+            return;
+        }
+        let place = replica.place.0[0];
+        let token = self.token();
+        let name = format!("户{token}");
+        let household = self.world.create(
+            node,
+            "poor_household",
+            &[
+                ("head_name", &name),
+                ("group_no", "一组"),
+                ("household_kind", "general"),
+                ("main_cause", "illness"),
+            ],
+        );
+        self.registers.created(household, place);
+        self.records.push(Known { id: household, place, ledger: "poor_household" });
+        let text = household.to_string();
+        let (ledger, inputs): (_, Vec<(&str, &str)>) = match self.world.dice.below(3) {
+            0 => ("points_account", vec![("household", &text), ("card_no", &name)]),
+            1 => (
+                "industry_subsidy",
+                vec![("household", &text), ("year", "2018"), ("industry", &name)],
+            ),
+            _ => (
+                "household_grant",
+                vec![
+                    ("household", &text),
+                    ("apply_date", "2018-06-05"),
+                    ("project_kind", "planting"),
+                    ("project_detail", &name),
+                    ("requested", "1"),
+                    ("payee_account", "622848000000123"),
+                ],
+            ),
+        };
+        let id = self.world.create(node, ledger, &inputs);
+        if ledger == "household_grant" {
+            self.registers.wrote(
+                (id, "requested"),
+                place,
+                "100",
+                Level::Village,
+                &Default::default(),
+            );
+        }
+        self.records.push(Known { id, place, ledger });
+    }
+
+    /// A record of some ledgers that the office may work on.
+    fn pick(&mut self, node: Node, ledgers: &[&str]) -> Option<Known> {
+        let byte = self.world.replicas[node].place.0[0];
+        let found: Vec<Known> = self
+            .records
+            .iter()
+            .copied()
+            .filter(|one| ledgers.contains(&one.ledger))
+            .filter(|one| crate::oracle::may_hold_ledger(&self.world, byte, one.place))
+            .collect();
+        (!found.is_empty()).then(|| found[self.world.dice.index(found.len())])
+    }
+
+    fn edit(&mut self, node: Node) {
+        let Some(known) = self.pick(node, &["poor_household", "household_grant"]) else { return };
+        let level = self.world.replicas[node].level;
+        let money = known.ledger == "household_grant";
+        let field = if money { "requested" } else { "bank_holder" };
+        if level > if money { Level::Village } else { Level::Township } {
+            return;
+        }
+        let Some(seen) = shown(&self.world, node, known.id, field) else { return };
+        let token = self.token();
+        let typed = if money { token.to_string() } else { format!("v{token}") };
+        let stored = if money { format!("{token}00") } else { typed.clone() };
+        if self.world.set(node, known.id, field, &typed) {
+            self.registers.wrote((known.id, field), known.place, &stored, level, &seen);
+        }
+    }
+
+    fn line(&mut self, node: Node) {
+        if self.world.replicas[node].level != Level::Village {
+            return;
+        }
+        let Some(known) = self.pick(node, &["points_account"]) else { return };
+        let text = format!("line{}", self.token());
+        let line = serde_json::json!({
+            "date": "2018-06-05", "kind": "earn", "points": "1", "what": text,
+        });
+        if self.world.set(node, known.id, "entries", &line.to_string()) {
+            self.lines.push((known.id, known.place, text));
+        }
+    }
+
+    /// A workflow step; whatever is refused is refused.
+    fn step_on(&mut self, node: Node) {
+        let Some(known) = self.pick(node, &["household_grant"]) else { return };
+        let steps: &[&str] = match self.world.replicas[node].level {
+            Level::Village => &["submitted", "withdrawn"],
+            Level::Township => &["reviewed", "returned"],
+            Level::County => &["approved", "paid", "rejected", "paid"],
+            Level::City => return,
+        };
+        let to = steps[self.world.dice.index(steps.len())];
+        if to == "approved" || to == "paid" {
+            self.world.set(node, known.id, "approved_amount", "1");
+            self.world.set(node, known.id, "pay_channel", "card");
+        }
+        let acted = self
+            .world
+            .job(node, |engine, now| engine.act(known.id, to, "按规定", &clerk(), now))
+            .is_ok();
+        if acted && to == "paid" {
+            self.paid.push((known.id, known.place));
+        }
+    }
+
+    /// The township approves a subsidy out of its share.
+    fn subsidise(&mut self, node: Node) {
+        if self.world.replicas[node].level != Level::Township {
+            return;
+        }
+        let Some(known) = self.pick(node, &["industry_subsidy"]) else { return };
+        let yuan = (100 + self.world.dice.below(300)).to_string();
+        self.world.set(node, known.id, "amount", &yuan);
+        drop(
+            self.world
+                .job(node, |engine, now| engine.act(known.id, "approved", "按规定", &clerk(), now)),
+        );
+    }
+
+    fn publish(&mut self, node: Node) {
+        if self.world.replicas[node].level >= Level::County {
+            let token = self.token();
+            let value = 2 + i64::from(token % 5);
+            let doc_no = format!("模拟〔{token}〕号");
+            let param = "min_income_measures_per_household";
+            // A county's weaker value is refused.
+            drop(self.world.publish_from(node, &doc_no, "2018-06-01", param, value));
+        }
+    }
+
+    /// One fault of the kinds allowed.
+    pub fn fault(&mut self, kinds: &[Fault]) {
+        if kinds.is_empty() {
+            return;
+        }
+        let kind = kinds[self.world.dice.index(kinds.len())];
+        let happened = match kind {
+            Fault::Clone => self.clone_folder(),
+            Fault::Clock => self.wrong_clock(),
+            Fault::Crash => self.crash(),
+            Fault::Cut => self.cut(),
+            Fault::Hostile => self.hostile(),
+            Fault::Image => self.old_image(),
+            Fault::Lag => self.lag(),
+            Fault::OneWay => self.one_way(),
+            Fault::Place => self.place_event(),
+            Fault::Poison => self.poison(),
+            Fault::Revoke => self.revoke(),
+        };
+        if happened {
+            *self.world.faults.entry(kind.name()).or_default() += 1;
+        }
+    }
+
+    fn ledger_slice(&self, node: Node) -> SliceId {
+        SliceId::ledger(self.world.replicas[node].place)
+    }
+}
