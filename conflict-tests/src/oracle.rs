@@ -25,14 +25,15 @@ pub fn is_durable(folder: &Path, hash: Hash) -> bool {
         .is_some_and(|count| count > 0)
 }
 
-/// Segments under a key's seal in a data folder, and unsealed entries: what its office has written.
-pub fn own_segments(folder: &Path, key: SealKey) -> (i64, i64) {
-    let Some(db) = open(folder, "ledger.db") else { return (0, 0) };
-    let count = |sql: &str, key: &[&dyn rusqlite::ToSql]| {
-        db.query_row(sql, key, |row| row.get::<_, i64>(0)).unwrap_or(0)
-    };
-    let sql = "SELECT count(*) FROM segment JOIN feed USING (feed_id) WHERE author_key = ?1";
-    (count(sql, &[&key.0]), count("SELECT count(*) FROM tail", &[]))
+/// Segments under a key's seal in a data folder, and how many entries are unsealed: what its office has
+/// written.
+pub fn own_segments(folder: &Path, key: SealKey) -> (BTreeSet<Vec<u8>>, i64) {
+    let Some(db) = open(folder, "ledger.db") else { return Default::default() };
+    let sql = "SELECT hash FROM segment JOIN feed USING (feed_id) WHERE author_key = ?1";
+    let mut query = db.prepare(sql).expect("own SQL");
+    let rows = query.query_map([key.0], |row| row.get(0)).expect("own SQL");
+    let tail = db.query_row("SELECT count(*) FROM tail", [], |row| row.get(0)).unwrap_or(1);
+    (rows.flatten().collect(), tail)
 }
 
 /// From the city down to a place, by bytes: the topology as the judges know it.

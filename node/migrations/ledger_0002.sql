@@ -38,13 +38,12 @@ CREATE TABLE written_again (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE rewritten (
-  -- What became of an own operation (op = 1: counter and actor) or change (op = 0: hash) of a record
-  -- that was written again.
+  -- What became of an own change of a record that was written again, by its old hash: JSON of
+  -- core/src/record/edit.rs, Rewritten.
   record  BLOB    NOT NULL,
-  op      INTEGER NOT NULL,
-  old     BLOB    NOT NULL,
-  new     BLOB    NOT NULL,
-  PRIMARY KEY (record, op, old)
+  hash    BLOB    NOT NULL,
+  body    TEXT    NOT NULL,
+  PRIMARY KEY (record, hash)
 ) STRICT, WITHOUT ROWID;
 
 -- Two clones of one key sign receipts in two epochs until one of them closes its own: the latest of

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use clap::Parser;
@@ -33,6 +33,9 @@ struct Arguments {
     /// Only print each seed's trace hash.
     #[arg(long)]
     hashes: bool,
+    /// Violations that are shrunk and shown with their trace.
+    #[arg(long, default_value_t = 3)]
+    shrink: usize,
     /// Threads; each plays whole worlds.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -100,7 +103,7 @@ fn simulate(arguments: &Arguments, (first, end): (u64, u64), chosen: Option<Sabo
                     if arguments.hashes {
                         println!("{seed} {}", outcome.trace);
                     }
-                    let mut sum = sum.lock().unwrap();
+                    let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
                     sum.edits += outcome.edits as u64;
                     sum.messages += outcome.messages;
                     sum.simulated_ms += outcome.simulated_ms;
@@ -114,13 +117,19 @@ fn simulate(arguments: &Arguments, (first, end): (u64, u64), chosen: Option<Sabo
             });
         }
     });
-    let mut sum = sum.into_inner().unwrap();
+    let mut sum = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     sum.broken.sort_by_key(|outcome| outcome.seed);
-    for outcome in sum.broken.iter().take(3) {
+    for outcome in sum.broken.iter().take(arguments.shrink) {
         print!("{outcome}");
         let small = shrink(outcome.seed, &outcome.plan, chosen);
         print!("shrunk: {small}");
         for line in &small.tail {
+            println!("    {line}");
+        }
+    }
+    for outcome in sum.broken.iter().skip(arguments.shrink) {
+        print!("{outcome}");
+        for line in outcome.tail.iter().filter(|_| arguments.shrink == 0) {
             println!("    {line}");
         }
     }

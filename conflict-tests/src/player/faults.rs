@@ -72,7 +72,7 @@ impl Player {
         let key = replica.identity.seal_key();
         let (own, tail) = own_segments(&replica.folder, key);
         let (known, _) = own_segments(&self.world.replicas[at].folder, key);
-        tail == 0 && own == known
+        tail == 0 && own.is_subset(&known)
     }
 
     pub(super) fn old_image(&mut self) -> bool {
@@ -93,7 +93,7 @@ impl Player {
         for _ in 0..200 {
             self.world.step();
         }
-        if !self.world.replicas.get(node).is_some_and(|one| one.engine.is_some())
+        if self.world.replicas.get(node).is_none_or(|one| one.engine.is_none())
             || !self.is_safe(node, parent)
         {
             return false;

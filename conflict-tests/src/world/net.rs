@@ -120,31 +120,38 @@ impl World {
         engine.flush(now).expect("flush");
         engine.project(now, 16).expect("project");
         engine.commit().expect("commit");
+        self.spread_events(node);
+        let Some(engine) = self.replicas[node].engine.as_mut() else { return };
         if engine.receipts_wait() {
             engine.begin().expect("begin");
             engine.issue_receipts(now).expect("receipts");
             engine.commit().expect("commit");
+            for event in engine.take_events() {
+                if let Event::Receipts(receipts) = &event {
+                    self.judge_receipts(node, receipts);
+                }
+                self.spread(node, &event);
+            }
         }
-        self.spread_events(node);
     }
 
     pub(super) fn spread_events(&mut self, node: Node) {
         let Some(engine) = self.replicas[node].engine.as_mut() else { return };
-        let events = engine.take_events();
-        for event in events {
-            if let Event::Receipts(receipts) = &event {
-                self.judge_receipts(node, receipts);
-            }
-            for index in 0..self.links.len() {
-                if matches!(event, Event::Forked(_) | Event::Restart) {
-                    let link = &mut self.links[index];
-                    if link.child == node || link.parent == node {
-                        link.drop_sessions();
-                    }
-                    continue;
+        for event in engine.take_events() {
+            self.spread(node, &event);
+        }
+    }
+
+    fn spread(&mut self, node: Node, event: &Event) {
+        for index in 0..self.links.len() {
+            if matches!(event, Event::Forked(_) | Event::Restart) {
+                let link = &mut self.links[index];
+                if link.child == node || link.parent == node {
+                    link.drop_sessions();
                 }
-                self.tell(index, node, &event);
+                continue;
             }
+            self.tell(index, node, event);
         }
     }
 
@@ -327,11 +334,11 @@ impl World {
             if receipt.issuer != author {
                 continue;
             }
-            for head in receipt.held.heads.values() {
+            for ((_, by), head) in &receipt.held.heads {
                 if !crate::oracle::is_durable(&self.replicas[node].folder, head.hash) {
                     self.broken.push(format!(
-                        "{} states in a receipt what its disk has not",
-                        self.replicas[node].name
+                        "{} states in a receipt what its disk has not: {} {by} {head:?}",
+                        self.replicas[node].name, receipt.slice
                     ));
                 }
             }

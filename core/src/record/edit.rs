@@ -8,10 +8,12 @@ use std::num::NonZeroU64;
 use automerge::legacy::{Key, ObjectId, Op as RawOp, OpId as RawOpId, OpType, SortedVec};
 use automerge::{ActorId, AutoCommit, Change, ChangeHash, ExpandedChange, ScalarValue};
 
-use super::change::{OpId, ScannedChange};
+use serde::{Deserialize, Serialize};
+
+use super::change::{Op, OpId, ScannedChange};
 use super::log::RecordLog;
 use super::value::{LEDGER_KEY, Value};
-use crate::id::{Actor, Hash};
+use crate::id::{Actor, AuthorId, Hash};
 use crate::limits;
 use crate::time::UtcMillis;
 
@@ -98,18 +100,49 @@ pub fn compose(
     Ok(change.raw_bytes().to_vec())
 }
 
-/// What became of operations and changes of one record that were written again: old to new.
-#[derive(Debug, Default)]
+/// What became of one change that was written again.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Rewritten {
-    /// Operations.
-    pub ops: BTreeMap<OpId, OpId>,
-    /// Changes.
-    pub changes: BTreeMap<Hash, Hash>,
+    /// The change that says the same now.
+    pub new: Hash,
+    /// What the old one followed.
+    pub deps: Vec<Hash>,
+    /// Its operations, by counter: what they are now, by counter and actor.
+    pub ops: Vec<(u64, u64, Actor)>,
 }
 
-/// Writes a change again under another actor: the same keys and values, after what the original
-/// followed as far as it is held, so that it stands beside whatever was written meanwhile. Lines and
-/// marks keep their keys; what stands there already is left out, so writing twice changes nothing.
+/// Changes of one record that were written again, by their old hash. Of a forked feed two changes may
+/// have one operation id, so operations are only looked up within the past of what names them.
+pub type Rewrites = BTreeMap<Hash, Rewritten>;
+
+/// Where a change that is written again stood: positions in the log, and lost changes.
+struct TruePast<'a> {
+    held: BTreeSet<usize>,
+    lost: Vec<&'a Rewritten>,
+}
+
+fn true_past<'a>(log: &RecordLog, deps: &[Hash], rewrites: &'a Rewrites) -> TruePast<'a> {
+    let mut past = TruePast { held: BTreeSet::new(), lost: Vec::new() };
+    let (mut open, mut seen) = (deps.to_vec(), BTreeSet::new());
+    while let Some(hash) = open.pop() {
+        if !seen.insert(hash) {
+            continue;
+        }
+        if let Some(lost) = rewrites.get(&hash) {
+            past.lost.push(lost);
+            open.extend(&lost.deps);
+        } else if let Some(at) = log.position(hash) {
+            past.held.insert(at);
+            past.held.extend(log.ancestors(at));
+        }
+    }
+    past
+}
+
+/// Writes a change again under another author: the same keys and values, over what the original
+/// overwrote, so that it stands beside whatever was written meanwhile. Lines and marks keep their keys;
+/// what stands there already is left out, so writing twice changes nothing. What became of it is noted
+/// in `rewrites`.
 ///
 /// # Errors
 ///
@@ -117,48 +150,88 @@ pub struct Rewritten {
 pub fn rewrite(
     log: &RecordLog,
     original: &ScannedChange,
-    actor: Actor,
-    rewritten: &mut Rewritten,
+    author: AuthorId,
+    rewrites: &mut Rewrites,
 ) -> Result<Vec<u8>, EditError> {
+    let actor = author.actor();
+    let past = true_past(log, &original.deps, rewrites);
+    let mapped = |pred: &OpId| {
+        past.lost
+            .iter()
+            .flat_map(|lost| &lost.ops)
+            .find(|(old, _, _)| *old == pred.counter && pred.actor == original.actor)
+            .map(|(_, counter, actor)| OpId { counter: *counter, actor: *actor })
+    };
+    let held = |pred: &OpId, key: &str| {
+        log.op(*pred).filter(|(at, op)| past.held.contains(at) && op.key == key).map(|_| *pred)
+    };
+    let (mut kept, mut standing) = (Vec::new(), Vec::new());
+    for (op, counter) in original.ops.iter().zip(original.start_op..) {
+        let preds: BTreeSet<OpId> = op
+            .preds
+            .iter()
+            .filter_map(|pred| mapped(pred).or_else(|| held(pred, &op.key)))
+            .collect();
+        // A line that stands, or the same value written again by another replica of the same key.
+        let there = log.holder(&op.key, op.value.as_ref(), |at: usize| {
+            op.preds.is_empty()
+                || (log.changes[at].origin.author.key == author.key
+                    && log.changes[at].actor != original.actor
+                    && !past.held.contains(&at))
+        });
+        match there {
+            Some(there) => standing.push((counter, there)),
+            None if op.value.is_none() && preds.is_empty() => {}
+            None => kept.push((counter, op, preds)),
+        }
+    }
     let mut deps: BTreeSet<usize> = original
         .deps
         .iter()
-        .filter_map(|dep| log.position(*rewritten.changes.get(dep).unwrap_or(dep)))
+        .filter_map(|dep| log.position(rewrites.get(dep).map_or(*dep, |lost| lost.new)))
         .collect();
+    deps.extend(kept.iter().flat_map(|(_, _, preds)| preds).filter_map(|op| Some(log.op(*op)?.0)));
     if deps.is_empty() && !original.deps.is_empty() {
         deps.extend(log.heads());
     }
     deps.extend(log.changes.iter().rposition(|change| change.actor == actor));
-    let past: BTreeSet<usize> = deps.iter().flat_map(|at| log.ancestors(*at)).collect();
-    let deps: Vec<usize> = deps.difference(&past).copied().collect();
-    let past: BTreeSet<usize> = past.into_iter().chain(deps.iter().copied()).collect();
-    let mut kept = Vec::new();
-    for (op, counter) in original.ops.iter().zip(original.start_op..) {
-        let preds: Vec<OpId> = op
-            .preds
-            .iter()
-            .map(|pred| rewritten.ops.get(pred).copied().unwrap_or(*pred))
-            .filter(|pred| {
-                log.op(*pred).is_some_and(|(at, before)| {
-                    past.contains(&at) && before.key == op.key && before.value.is_some()
-                })
-            })
-            .collect();
-        let stands = op.preds.is_empty() && log.holds(&op.key, op.value.as_ref());
-        if stands || (op.value.is_none() && preds.is_empty()) {
-            continue;
-        }
-        kept.push((counter, op, preds));
-    }
+    let covered: BTreeSet<usize> = deps.iter().flat_map(|at| log.ancestors(*at)).collect();
+    let deps: Vec<usize> = deps.difference(&covered).copied().collect();
+    let change = rewritten_change(log, original, actor, &deps, &kept);
+    let start = 1 + deps.iter().map(|at| log.changes[*at].max_op()).max().unwrap_or(0);
+    let mut noted = Rewritten { deps: original.deps.clone(), ..Rewritten::default() };
+    noted.ops.extend(standing.iter().map(|(old, (_, op))| (*old, op.counter, op.actor)));
+    noted.ops.extend(kept.iter().zip(start..).map(|((old, _, _), new)| (*old, new, actor)));
+    noted.new = match (&change, standing.first()) {
+        (Some(change), _) => Hash(change.hash().0),
+        (None, Some((_, (at, _)))) => log.changes[*at].hash,
+        (None, None) => Hash::default(),
+    };
+    rewrites.insert(original.hash, noted);
+    change.map(|change| change.raw_bytes().to_vec()).ok_or(EditError::Nothing)
+}
+
+fn rewritten_change(
+    log: &RecordLog,
+    original: &ScannedChange,
+    actor: Actor,
+    deps: &[usize],
+    kept: &[(u64, &Op, BTreeSet<OpId>)],
+) -> Option<Change> {
     if kept.is_empty() {
-        return Err(EditError::Nothing);
+        return None;
     }
     let start = 1 + deps.iter().map(|at| log.changes[*at].max_op()).max().unwrap_or(0);
     let operations = kept.iter().map(|(_, op, preds)| {
         let action = op.value.as_ref().map_or(OpType::Delete, |value| OpType::Put(scalar(value)));
-        raw_op(&op.key, action, preds)
+        raw_op(&op.key, action, &preds.iter().copied().collect::<Vec<_>>())
     });
-    let change = Change::from(ExpandedChange {
+    let deps = if crate::sabotaged!(WrongBranchReference) {
+        original.deps.iter().map(|dep| ChangeHash(dep.0)).collect()
+    } else {
+        deps.iter().map(|at| ChangeHash(log.changes[*at].hash.0)).collect()
+    };
+    Some(Change::from(ExpandedChange {
         operations: operations.collect(),
         actor_id: ActorId::from(&actor.0[..]),
         author: None,
@@ -167,19 +240,9 @@ pub fn rewrite(
         start_op: NonZeroU64::MIN.saturating_add(start - 1),
         time: original.time_s,
         message: None,
-        deps: if crate::sabotaged!(WrongBranchReference) {
-            original.deps.iter().map(|dep| ChangeHash(dep.0)).collect()
-        } else {
-            deps.iter().map(|at| ChangeHash(log.changes[*at].hash.0)).collect()
-        },
+        deps,
         extra_bytes: Vec::new(),
-    });
-    for ((old, _, _), new) in kept.iter().zip(start..) {
-        let old = OpId { counter: *old, actor: original.actor };
-        rewritten.ops.insert(old, OpId { counter: new, actor });
-    }
-    rewritten.changes.insert(original.hash, Hash(change.hash().0));
-    Ok(change.raw_bytes().to_vec())
+    }))
 }
 
 fn raw_op(key: &str, action: OpType, preds: &[OpId]) -> RawOp {

@@ -162,12 +162,21 @@ impl RecordLog {
         tips.difference(&overwritten).copied().collect()
     }
 
-    /// Whether a counted operation put exactly this value at `key`.
-    pub fn holds(&self, key: &str, value: Option<&Value>) -> bool {
-        value.is_some()
-            && self.changes.iter().filter(|change| change.origin.counted).any(|change| {
-                change.ops.iter().any(|op| op.key == key && op.value.as_ref() == value)
-            })
+    /// The counted operation that put exactly this value at `key`, with its change's position,
+    /// among the changes that `wanted` accepts.
+    pub fn holder(
+        &self,
+        key: &str,
+        value: Option<&Value>,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Option<(usize, OpId)> {
+        value?;
+        let counted = self.changes.iter().enumerate();
+        counted.filter(|(at, one)| one.origin.counted && wanted(*at)).find_map(|(at, one)| {
+            let mut ops = one.ops.iter().zip(one.start_op..);
+            let found = ops.find(|(op, _)| op.key == key && op.value.as_ref() == value);
+            found.map(|(_, counter)| (at, OpId { counter, actor: one.actor }))
+        })
     }
 
     /// Checks a scanned change against the log and gives the positions of its dependencies.

@@ -164,6 +164,8 @@ impl Session {
             Ok(()) => true,
             // Held, or on another branch: the ledger decides by the hashes.
             Err(FrontierError::Held(_) | FrontierError::Fork { .. }) => false,
+            // It may continue a branch, whose numbers go on from its fork.
+            Err(FrontierError::Gap { .. }) if self.may_be_forked(feed) => false,
             Err(FrontierError::Gap { .. }) => {
                 if self.inbound.early_count < limits::EARLY_SEGMENTS_MAX {
                     let early = self.inbound.early.entry(feed).or_default();
@@ -301,6 +303,15 @@ impl Session {
             self.peer.set(feed, Head { count: base, hash: crate::id::Hash::default() });
             self.outbound.offer([(feed.lane, feed.slice)]);
         }
+    }
+
+    /// Whether other feeds of the same key, slice and lane are held: epochs, or branches.
+    fn may_be_forked(&self, feed: FeedId) -> bool {
+        self.held.slices.get(&feed.slice).is_some_and(|frontier| {
+            frontier.heads.keys().any(|(lane, author)| {
+                *lane == feed.lane && author.key == feed.author.key && *author != feed.author
+            })
+        })
     }
 
     /// Takes a segment that came before its predecessor, now that this has come.

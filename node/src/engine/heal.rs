@@ -222,7 +222,7 @@ impl Engine {
         entry: Entry,
         now: UtcMillis,
     ) -> Result<bool, SaveError> {
-        let actor = self.author.actor();
+        let author = self.author;
         let mut changes = Vec::new();
         for change in &entry.changes {
             let Ok(scanned) = scan(&change.bytes) else { continue };
@@ -231,11 +231,11 @@ impl Engine {
                 continue;
             }
             let log = log.clone();
-            let mut rewritten = self.store.rewritten(change.record)?;
-            if let Ok(bytes) = rewrite(&log, &scanned, actor, &mut rewritten) {
-                self.store.put_rewritten(change.record, &rewritten)?;
+            let mut rewrites = self.store.rewrites(change.record)?;
+            if let Ok(bytes) = rewrite(&log, &scanned, author, &mut rewrites) {
                 changes.push(RecordChange { record: change.record, bytes });
             }
+            self.store.put_rewrites(change.record, &rewrites)?;
         }
         if changes.is_empty() {
             return Ok(false);

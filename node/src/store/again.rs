@@ -1,9 +1,8 @@
 //! Own entries of a closed epoch that wait to be written again.
 
 use rusqlite::params;
-use taizhang_core::id::{Actor, Hash, Lane, RecordId, SliceId};
-use taizhang_core::record::change::OpId;
-use taizhang_core::record::edit::Rewritten;
+use taizhang_core::id::{Hash, Lane, RecordId, SliceId};
+use taizhang_core::record::edit::Rewrites;
 
 use super::rows::{self, signed};
 use super::{Store, StoreError};
@@ -53,31 +52,27 @@ impl Store {
         Ok(self.ledger.prepare_cached(sql)?.execute(row)? > 0)
     }
 
-    /// What was written again of a record, by operation and change.
-    pub fn rewritten(&self, record: RecordId) -> Result<Rewritten, StoreError> {
-        let sql = "SELECT op, old, new FROM rewritten WHERE record = ?1";
+    /// What was written again of a record.
+    pub fn rewrites(&self, record: RecordId) -> Result<Rewrites, StoreError> {
+        let sql = "SELECT hash, body FROM rewritten WHERE record = ?1";
         let mut query = self.ledger.prepare_cached(sql)?;
         let mut found = query.query([record.0])?;
-        let mut list = Rewritten::default();
+        let mut list = Rewrites::new();
         while let Some(row) = found.next()? {
-            if row.get::<_, bool>(0)? {
-                list.ops.insert(op_of(&rows::array(row, 1)?), op_of(&rows::array(row, 2)?));
-            } else {
-                list.changes.insert(rows::hash(row, 1)?, rows::hash(row, 2)?);
-            }
+            let body = serde_json::from_str(&row.get::<_, String>(1)?)
+                .map_err(|error| StoreError::Damaged(format!("a rewritten change: {error}")))?;
+            list.insert(rows::hash(row, 0)?, body);
         }
         Ok(list)
     }
 
     /// Keeps it.
-    pub fn put_rewritten(&self, record: RecordId, list: &Rewritten) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO rewritten VALUES (?1, ?2, ?3, ?4)";
+    pub fn put_rewrites(&self, record: RecordId, list: &Rewrites) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO rewritten VALUES (?1, ?2, ?3)";
         let mut insert = self.ledger.prepare_cached(sql)?;
-        for (old, new) in &list.ops {
-            insert.execute(params![record.0, true, op_bytes(*old), op_bytes(*new)])?;
-        }
-        for (old, new) in &list.changes {
-            insert.execute(params![record.0, false, old.0, new.0])?;
+        for (hash, one) in list {
+            let body = serde_json::to_string(one).unwrap_or_default();
+            insert.execute(params![record.0, hash.0, body])?;
         }
         Ok(())
     }
@@ -89,18 +84,4 @@ impl Store {
         let count: i64 = self.ledger.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
         Ok(count > 0)
     }
-}
-
-fn op_bytes(op: OpId) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[..8].copy_from_slice(&op.counter.to_be_bytes());
-    bytes[8..].copy_from_slice(&op.actor.0);
-    bytes
-}
-
-fn op_of(bytes: &[u8; 24]) -> OpId {
-    let (mut counter, mut actor) = ([0; 8], Actor::default());
-    counter.copy_from_slice(&bytes[..8]);
-    actor.0.copy_from_slice(&bytes[8..]);
-    OpId { counter: u64::from_be_bytes(counter), actor }
 }
