@@ -41,7 +41,7 @@ impl Trace {
     }
 }
 
-/// A message in words.
+/// A message in words. Hashes stay out: segments hold certificates, whose serials are random.
 pub fn words(message: &Message) -> String {
     match message {
         Message::Ack(feeds) => {
@@ -52,12 +52,12 @@ pub fn words(message: &Message) -> String {
         Message::Chain(chain) => format!("chain of {}", chain.len()),
         Message::Frontiers { slices, last } => format!("frontiers of {} last {last}", slices.len()),
         Message::Heartbeat(_) => "heartbeat".into(),
-        Message::Hello(hello) => format!("hello {}", hello.shared.short()),
+        Message::Hello(_) => "hello".into(),
         Message::NotYet(feed) => format!("not yet {feed}"),
         Message::Receipts(list) => format!("{} receipts", list.len()),
         Message::Refused(feed, why) => format!("refused {feed} {why:?}"),
         Message::Segment(sealed) => match Segment::header(&sealed.plain) {
-            Ok(one) => format!("segment {} {} {}", one.feed, one.number, sealed.hash().short()),
+            Ok(one) => format!("segment {} {}", one.feed, one.number),
             Err(error) => format!("segment? {error}"),
         },
         Message::Want(feed, head) => format!("want {feed} from {}", head.count),
