@@ -75,14 +75,16 @@ pub struct Inbound {
     unread: VecDeque<Sealed>,
     /// Feeds that wait for something not held here.
     not_yet: BTreeSet<FeedId>,
-    /// Feeds refused on this link.
-    refused: BTreeSet<FeedId>,
+    /// Feeds refused on this link, and why.
+    refused: BTreeMap<FeedId, Refusal>,
 }
 
 impl Inbound {
-    /// Forgets which feeds waited, and gives them.
-    pub(super) fn take_not_yet(&mut self) -> Vec<FeedId> {
-        std::mem::take(&mut self.not_yet).into_iter().collect()
+    /// Forgets which feeds waited or were out of scope, and gives them: the scope has changed.
+    pub(super) fn take_unscoped(&mut self) -> BTreeSet<FeedId> {
+        let mut feeds = std::mem::take(&mut self.not_yet);
+        feeds.extend(super::outbound::take_out_of_scope(&mut self.refused));
+        feeds
     }
 }
 
@@ -144,7 +146,7 @@ impl Session {
             }
         };
         let feed = segment.feed;
-        if self.inbound.refused.contains(&feed) {
+        if self.inbound.refused.contains_key(&feed) {
             return;
         }
         if !self.in_scope(&feed) {
@@ -224,7 +226,7 @@ impl Session {
     }
 
     fn stop(&mut self, feed: FeedId, refusal: Refusal, reason: &str) {
-        self.inbound.refused.insert(feed);
+        self.inbound.refused.insert(feed, refusal);
         self.send(Message::Refused(feed, refusal));
         self.refuse(Some(feed), reason);
     }
@@ -340,7 +342,7 @@ impl Session {
                 })
             })
             .filter(|(feed, count)| {
-                *count > self.expected(*feed).count && !self.inbound.refused.contains(feed)
+                *count > self.expected(*feed).count && !self.inbound.refused.contains_key(feed)
             })
             .map(|(feed, _)| feed)
             .collect();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::message::Message;
+use super::message::{Message, Refusal};
 use super::session::{Counts, Output, Session};
 use crate::feed::frontier::Head;
 use crate::feed::segment::Sealed;
@@ -77,14 +77,25 @@ pub struct Outbound {
     chains: BTreeSet<SealKey>,
     /// Feeds that the peer does not want now.
     held_back: BTreeSet<FeedId>,
-    /// Feeds that the peer refuses.
-    refused: BTreeSet<FeedId>,
+    /// Feeds that the peer refuses, and why.
+    refused: BTreeMap<FeedId, Refusal>,
     /// Reads made, so that the last lane gets its turn.
     turns: u32,
 }
 
 /// Every so many reads the last lane comes first, so that none starves.
 const FAIR_TURN: u32 = 8;
+
+/// Takes the refusals that a change of scope may end.
+pub(super) fn take_out_of_scope(refused: &mut BTreeMap<FeedId, Refusal>) -> Vec<FeedId> {
+    let mut taken = Vec::new();
+    refused.retain(|feed, why| {
+        let ends = *why == Refusal::OutOfScope;
+        taken.extend(ends.then_some(*feed));
+        !ends
+    });
+    taken
+}
 
 impl Outbound {
     /// Queues slices in which the peer lacks something.
@@ -105,15 +116,21 @@ impl Outbound {
         self.offer(slices);
     }
 
-    /// The peer never wants this feed on this link.
-    pub(super) fn refuse(&mut self, feed: FeedId) {
-        self.refused.insert(feed);
+    /// The peer does not want this feed: until it asks, or, out of scope, until the scope changes.
+    pub(super) fn refuse(&mut self, feed: FeedId, refusal: Refusal) {
+        self.refused.insert(feed, refusal);
         self.forget(feed);
+    }
+
+    /// The scope has changed: what was out of it may be offered again.
+    pub(super) fn retry_out_of_scope(&mut self) {
+        take_out_of_scope(&mut self.refused);
     }
 
     /// The peer wants a feed from `count` on.
     pub(super) fn rewind(&mut self, feed: FeedId, count: u64) {
         self.held_back.remove(&feed);
+        self.refused.remove(&feed);
         self.forget(feed);
         self.sent.insert(feed, count);
     }
@@ -183,7 +200,7 @@ impl Session {
             .outbound
             .held_back
             .iter()
-            .chain(&self.outbound.refused)
+            .chain(self.outbound.refused.keys())
             .filter(|feed| feed.slice == slice && feed.lane == lane)
             .map(|feed| feed.author)
             .collect();
@@ -204,7 +221,7 @@ impl Session {
         for outgoing in read.segments {
             let feed = outgoing.feed;
             let skip = self.outbound.held_back.contains(&feed)
-                || self.outbound.refused.contains(&feed)
+                || self.outbound.refused.contains_key(&feed)
                 || outgoing.number < self.peer.head(feed).count;
             if skip {
                 continue;

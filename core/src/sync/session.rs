@@ -334,7 +334,7 @@ impl Session {
             Message::Ack(feeds) => self.acked(&feeds),
             Message::NotYet(feed) => self.outbound.hold(feed),
             Message::Refused(feed, refusal) => {
-                self.outbound.refuse(feed);
+                self.outbound.refuse(feed, refusal);
                 self.report(Report::RefusedByPeer(feed, refusal));
             }
             Message::Want(feed, head) => self.wanted(feed, head),
@@ -466,9 +466,9 @@ impl Session {
         if !self.frontiers_known {
             return;
         }
+        self.outbound.retry_out_of_scope();
         self.offer_all();
-        let wanted: Vec<FeedId> = self.inbound.take_not_yet();
-        for feed in wanted {
+        for feed in self.inbound.take_unscoped() {
             self.send(Message::Want(feed, self.expected(feed)));
         }
     }
