@@ -210,6 +210,7 @@ impl Directives {
 
     fn apply_tree(&mut self, row: &Row, parent: PlaceId) -> bool {
         let mut changed = false;
+        let has_events = self.tree.history().events().next().is_some();
         if let Ok(place) = serde_json::from_str::<Place>(&row.text("own"))
             && place.id == parent
             && place.level == Level::City
@@ -222,12 +223,15 @@ impl Directives {
         for line in row.logs.get("child").into_iter().flatten() {
             let text = line.columns.get("place").and_then(Value::as_text).unwrap_or_default();
             if let Ok(place) = serde_json::from_str::<Place>(text) {
-                self.first_tree.add(parent, place.clone());
-                if self.tree.place(place.id).is_none() {
-                    self.tree.add(parent, place);
+                if !has_events {
+                    self.tree.add(parent, place.clone());
                 }
+                self.first_tree.add(parent, place);
                 changed = true;
             }
+        }
+        if changed && has_events {
+            self.tree.replay(&self.first_tree);
         }
         changed
     }

@@ -44,8 +44,10 @@ fn no_seed_breaks_a_promise() {
 }
 
 /// Seeds that once broke a promise, and what it was.
-const REGRESSIONS: [(u64, &str); 1] =
-    [(97, "a parked roster entry passed as seen, so honest entries of its key became void")];
+const REGRESSIONS: [(u64, &str); 2] = [
+    (93, "a place event that was read before the list of its place had no effect on the tree"),
+    (97, "a parked roster entry passed as seen, so honest entries of its key became void"),
+];
 
 #[test]
 fn seeds_that_once_failed_hold() {

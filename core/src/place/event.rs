@@ -110,15 +110,21 @@ impl Tree {
         if self.history.events.contains_key(&order) {
             return false;
         }
-        let mut events = std::mem::take(&mut self.history.events);
-        events.insert(order, event);
+        self.history.events.insert(order, event);
+        self.replay(first);
+        true
+    }
+
+    /// Applies the events again, to first lists that have grown: a list may arrive after an event
+    /// that names one of its places.
+    pub fn replay(&mut self, first: &Self) {
+        let events = std::mem::take(&mut self.history.events);
         let mut tree = first.clone();
         for event in events.values() {
             tree.step(event);
         }
         tree.history.events = events;
         *self = tree;
-        true
     }
 
     fn step(&mut self, dated: &DatedEvent) {
