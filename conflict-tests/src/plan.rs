@@ -72,8 +72,6 @@ pub enum Profile {
     /// Everything, each fault in about half of the runs.
     #[default]
     Default,
-    /// Faults of links, processes and peers; no place changes, revocation, clone or old image.
-    Links,
     /// Links that are mostly down.
     Mountain,
     /// Every fault in every run.
@@ -112,18 +110,6 @@ pub fn plan(seed: u64, profile: Profile) -> Plan {
         Profile::Calm => {
             Plan { weather: Weather::default(), crash_percent: 0, faults: Vec::new(), ..drawn }
         }
-        Profile::Links => Plan {
-            faults: vec![
-                Fault::Clock,
-                Fault::Crash,
-                Fault::Cut,
-                Fault::Hostile,
-                Fault::Lag,
-                Fault::OneWay,
-                Fault::Poison,
-            ],
-            ..drawn
-        },
         Profile::Mountain => Plan {
             faults: vec![Fault::Cut, Fault::Lag, Fault::OneWay, Fault::Crash, Fault::Clock],
             fault_percent: 60,

@@ -106,6 +106,10 @@ pub struct Engine {
     pub(crate) line_changed: bool,
     /// Segments of a branch came: own entries may stand there.
     pub(crate) branch_due: bool,
+    /// An own entry waits for a record to be written again by another key: any arrival may bring it.
+    pub(crate) again_waits: bool,
+    /// What the ledger says is due of these three, if known.
+    pub(crate) noted_due: Option<&'static str>,
     /// A parked directive was applied: everything parked may move.
     pub(crate) unparked_directives: bool,
     /// State to which a refused job returns.
@@ -160,13 +164,17 @@ impl Engine {
             heal_due: None,
             line_changed: false,
             branch_due: false,
+            noted_due: None,
+            again_waits: false,
             unparked_directives: false,
             durability,
         };
         engine.load_directives()?;
+        engine.recall_due()?;
         engine.catch_up(now)?;
         engine.bind(&machine, now)?;
-        engine.line_changed |= !engine.store.again()?.is_empty();
+        engine.branch_due |=
+            !engine.store.again()?.is_empty() || !engine.store.branch_segments(None)?.is_empty();
         if engine.needs_healing() {
             engine.heal(now)?;
         }
@@ -265,7 +273,8 @@ impl Engine {
     ///
     /// [`StoreError`]; then nothing of the group stands.
     pub fn commit(&mut self) -> Result<(), StoreError> {
-        let result = self.settle().and_then(|()| self.store.commit());
+        let result =
+            self.settle().and_then(|()| self.note_due()).and_then(|()| self.store.commit());
         if let Err(error) = result {
             self.abort();
             return Err(error);
@@ -311,6 +320,7 @@ impl Engine {
     /// Drops the group and everything that memory made of it.
     pub fn abort(&mut self) {
         self.store.rollback();
+        self.noted_due = None;
         self.working.clear();
         self.advanced.clear();
         self.events.retain(|event| matches!(event, Event::Advanced(_)));

@@ -10,6 +10,7 @@ use taizhang_core::feed::segment::Segment;
 use taizhang_core::id::{AuthorId, Epoch, FeedId, Lane, RecordId, SliceId, SliceKind};
 use taizhang_core::record::change::scan;
 use taizhang_core::record::edit::{creation, rewrite};
+use taizhang_core::record::value::LEDGER_KEY;
 use taizhang_core::time::UtcMillis;
 use taizhang_core::verdict::Waiting;
 
@@ -33,6 +34,10 @@ struct Lost {
 const BINDING: &str = "binding";
 /// Local value: the epoch that was closed and not yet stated as such.
 const CLOSED: &str = "closed epoch";
+/// Local value: what [`Engine::heal`] has to do, as words.
+const DUE: &str = "heal due";
+/// In [`DUE`]: no new epoch, but `derived.db` is to be made anew.
+const REBUILD: &str = "rebuild";
 
 impl Engine {
     /// Binds the folder to `machine` (an id kept outside it). A folder that was bound to another one
@@ -41,9 +46,9 @@ impl Engine {
         match self.store.meta(BINDING)? {
             Some(bound) if bound == machine => Ok(()),
             Some(_) => {
-                self.store.set_meta(BINDING, machine)?;
                 self.heal_due = Some(HealReason::Moved);
-                self.heal(now)
+                self.heal(now)?;
+                self.store.set_meta(BINDING, machine)
             }
             None => self.store.set_meta(BINDING, machine),
         }
@@ -52,6 +57,29 @@ impl Engine {
     /// Whether [`Self::heal`] has something to do.
     pub fn needs_healing(&self) -> bool {
         self.heal_due.is_some() || self.line_changed || self.branch_due
+    }
+
+    /// Keeps what is due with the commit that made it so: the process may end before it heals.
+    pub(crate) fn note_due(&mut self) -> Result<(), StoreError> {
+        let due = match self.heal_due {
+            Some(reason) => reason.word(),
+            None if self.needs_healing() => REBUILD,
+            None => "",
+        };
+        if self.noted_due != Some(due) {
+            self.store.set_meta(DUE, due.as_bytes())?;
+            self.noted_due = Some(due);
+        }
+        Ok(())
+    }
+
+    /// Takes up what was due when the process ended.
+    pub(crate) fn recall_due(&mut self) -> Result<(), StoreError> {
+        let due = self.store.meta(DUE)?.unwrap_or_default();
+        self.heal_due = HealReason::ALL.into_iter().find(|one| one.word().as_bytes() == due);
+        self.line_changed = !due.is_empty();
+        self.branch_due = self.line_changed;
+        Ok(())
     }
 
     /// Opens a new epoch if continuity was lost, makes `derived.db` anew if another branch counts,
@@ -93,9 +121,27 @@ impl Engine {
         }
     }
 
-    fn waits_for_branch(&self) -> Result<bool, StoreError> {
+    fn waits_for_branch(&mut self) -> Result<bool, StoreError> {
         let lost = self.lost_entries()?;
-        Ok(lost.iter().any(|one| one.author == self.author && !one.is_branch))
+        let sealed = lost.iter().any(|one| one.author == self.author && !one.is_branch);
+        Ok(sealed || self.tail_waits()?)
+    }
+
+    /// Whether an unsealed entry did not find its place in the projection just made.
+    fn tail_waits(&mut self) -> Result<bool, StoreError> {
+        for (slice, lane, _, _) in self.store.tails()? {
+            for one in self.store.tail(slice, lane)? {
+                let Ok(entry) = Entry::from_bytes(&one.bytes) else { continue };
+                for change in &entry.changes {
+                    let Ok(scanned) = scan(&change.bytes) else { continue };
+                    let log = &self.working(slice, change.record)?.log;
+                    if log.position(scanned.hash).is_none() {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Closes the present epoch: from here on this folder writes as another author.
@@ -117,13 +163,15 @@ impl Engine {
             .and_then(|()| {
                 let text = format!("epoch {} closed: {}", closing.short(), reason.word());
                 self.store.audit("new epoch", &text, now)
-            });
+            })
+            .and_then(|()| self.store.set_meta(DUE, REBUILD.as_bytes()));
         if let Err(error) = result {
             self.abort();
             return Err(error);
         }
         self.working.clear();
         self.store.commit()?;
+        self.noted_due = Some(REBUILD);
         self.author = AuthorId { key: self.author.key, epoch };
         self.events.push(super::Event::Restart);
         Ok(())
@@ -163,30 +211,55 @@ impl Engine {
 
     fn write_again(&mut self, now: UtcMillis) -> Result<(), StoreError> {
         self.state_closed(now)?;
-        let mut entries = Vec::new();
+        self.again_waits = false;
         for lost in self.lost_entries()? {
-            self.store.note_written_again(lost.hash, lost.index)?;
-            entries.push((lost.slice, lost.lane, lost.entry));
+            if self.write_one_again(lost.slice, lost.lane, lost.entry, now)? {
+                self.store.note_written_again(lost.hash, lost.index)?;
+            }
         }
         for one in self.store.again()? {
-            if let Ok(entry) = Entry::from_bytes(&one.bytes) {
-                entries.push((one.slice, one.lane, entry));
+            let Ok(entry) = Entry::from_bytes(&one.bytes) else { continue };
+            if self.write_one_again(one.slice, one.lane, entry, now)? {
+                self.store.drop_again(one.position)?;
             }
         }
-        for (slice, lane, entry) in entries {
-            match self.rewrite_entry(slice, lane, entry, now) {
-                Ok(_) => {}
-                Err(SaveError::Store(error)) => return Err(error),
-                Err(error) => {
-                    self.store.audit(
-                        "entry not written again",
-                        &format!("{slice}: {error}"),
-                        now,
-                    )?;
-                }
+        Ok(())
+    }
+
+    /// Gives whether the entry is done with; `false` if it waits.
+    fn write_one_again(
+        &mut self,
+        slice: SliceId,
+        lane: Lane,
+        entry: Entry,
+        now: UtcMillis,
+    ) -> Result<bool, StoreError> {
+        if self.lacks_record(slice, &entry)? {
+            self.again_waits = true;
+            return Ok(false);
+        }
+        match self.rewrite_entry(slice, lane, entry, now) {
+            Ok(_) => Ok(true),
+            Err(SaveError::Store(error)) => Err(error),
+            Err(error) => {
+                let text = format!("{slice}: {error}");
+                self.store.audit("entry not written again", &text, now)?;
+                Ok(true)
             }
         }
-        self.store.clear_again()
+    }
+
+    /// Whether an entry is about a record that another key created on a lost branch, and that has
+    /// not been written again yet: this entry waits for it.
+    fn lacks_record(&mut self, slice: SliceId, entry: &Entry) -> Result<bool, StoreError> {
+        for change in &entry.changes {
+            let Ok(scanned) = scan(&change.bytes) else { continue };
+            let creates = scanned.ops.iter().any(|op| op.key == LEDGER_KEY);
+            if !creates && self.working(slice, change.record)?.log.ledger().is_none() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// States in the own directive slice that the old epoch is closed: its receipts are withdrawn.

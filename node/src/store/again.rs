@@ -10,6 +10,8 @@ use super::{Store, StoreError};
 /// One entry to write again.
 #[derive(Clone, Debug)]
 pub struct Again {
+    /// Its place in the order of saving.
+    pub position: i64,
     /// Its slice.
     pub slice: SliceId,
     /// Its lane.
@@ -30,18 +32,19 @@ impl Store {
 
     /// Everything that waits, oldest first.
     pub fn again(&self) -> Result<Vec<Again>, StoreError> {
-        let sql = "SELECT is_ledger, place, lane, entry FROM again ORDER BY position";
+        let sql = "SELECT is_ledger, place, lane, entry, position FROM again ORDER BY position";
         let mut query = self.ledger.prepare_cached(sql)?;
         let found = query.query_map([], |row| {
             let lane = Lane::from_code(row.get(2)?).unwrap_or(Lane::Ordinary);
-            Ok(Again { slice: rows::slice(row, 0)?, lane, bytes: row.get(3)? })
+            let (slice, bytes, position) = (rows::slice(row, 0)?, row.get(3)?, row.get(4)?);
+            Ok(Again { position, slice, lane, bytes })
         })?;
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// Nothing waits any more.
-    pub fn clear_again(&self) -> Result<(), StoreError> {
-        self.ledger.execute_batch("DELETE FROM again")?;
+    /// One waits no more.
+    pub fn drop_again(&self, position: i64) -> Result<(), StoreError> {
+        self.ledger.execute("DELETE FROM again WHERE position = ?1", [position])?;
         Ok(())
     }
 
