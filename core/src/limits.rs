@@ -34,6 +34,10 @@ pub const VALUE_BYTES_MAX: usize = 60 * 1024;
 /// Changes of one record that are folded; later ones are parked as `record too long`.
 pub const RECORD_CHANGES_MAX: usize = 20_000;
 
+/// Amount of one movement of a right, in its unit: ten thousand million yuan in fen; nine million such
+/// movements of one pool still add up in 64 bits.
+pub const RIGHT_AMOUNT_MAX: i64 = 1_000_000_000_000;
+
 /// Bytes of a CEL expression (DESIGN §3).
 pub const EXPRESSION_BYTES_MAX: usize = 1024;
 /// Nesting of a CEL expression, in syntax levels.

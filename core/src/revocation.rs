@@ -68,6 +68,12 @@ impl Revocations {
         levels.last_key_value().map(|(_, line)| line.of_feed(feed))
     }
 
+    /// What counts of a revoked key: its feeds, and how many segments of each.
+    pub fn counted(&self, key: SealKey) -> impl Iterator<Item = (FeedId, u64)> {
+        let levels = self.lines.get(&key).and_then(BTreeMap::last_key_value);
+        levels.into_iter().flat_map(|(_, line)| line.feeds())
+    }
+
     /// Revoked keys.
     pub fn keys(&self) -> impl Iterator<Item = SealKey> {
         self.lines.keys().copied()

@@ -6,6 +6,8 @@
 //! Balegas et al., "Extending Eventually Consistent Cloud Databases for Enforcing Numeric Invariants",
 //! SRDS 2015.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{AuthorId, PlaceId, RecordId, hex};
@@ -83,23 +85,28 @@ pub fn author_of(text: &str) -> Option<AuthorId> {
 /// A run of numbers of a series: first and count.
 pub type Run = (i64, i64);
 
-/// The runs left after taking `out` from `have`.
+/// The runs left of what came in (`have`) after what went out: numbers that came in more often than
+/// they went out, since a run may go and come back.
 pub fn subtract(have: &[Run], out: &[Run]) -> Vec<Run> {
-    let mut left: Vec<Run> = have.to_vec();
-    for (first, count) in out {
-        let end = first + count;
-        left = left
-            .into_iter()
-            .flat_map(|(start, size)| {
-                let stop = start + size;
-                let before = (start, (*first).min(stop) - start);
-                let after_start = end.max(start);
-                [before, (after_start, stop - after_start)]
-            })
-            .filter(|(_, size)| *size > 0)
-            .collect();
+    let mut edges: BTreeMap<i64, i64> = BTreeMap::new();
+    for (runs, step) in [(have, 1), (out, -1)] {
+        for (first, count) in runs {
+            *edges.entry(*first).or_default() += step;
+            *edges.entry(first + count).or_default() -= step;
+        }
     }
-    left.sort_unstable();
+    let (mut left, mut depth, mut start) = (Vec::new(), 0, None);
+    for (at, step) in edges {
+        depth += step;
+        match (start, depth > 0) {
+            (None, true) => start = Some(at),
+            (Some(first), false) => {
+                left.push((first, at - first));
+                start = None;
+            }
+            _ => {}
+        }
+    }
     left
 }
 
@@ -115,6 +122,7 @@ mod tests {
         assert_eq!(subtract(&[(1, 10)], &[(1, 10)]), []);
         assert_eq!(subtract(&[(1, 3), (7, 2)], &[(2, 6)]), [(1, 1), (8, 1)]);
         assert_eq!(subtract(&[(1, 3)], &[(9, 2)]), [(1, 3)]);
+        assert_eq!(subtract(&[(1, 10), (1, 4)], &[(1, 4), (5, 3)]), [(1, 4), (8, 3)]);
     }
 
     #[test]

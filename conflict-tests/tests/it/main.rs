@@ -9,6 +9,7 @@ mod kills;
 mod laws;
 mod office;
 mod refusals;
+mod rights;
 mod scenarios;
 mod swarm;
 mod tidy;

@@ -41,6 +41,16 @@ impl Line {
         }
     }
 
+    /// The feeds named, and how many segments of each count.
+    pub fn feeds(&self) -> impl Iterator<Item = (FeedId, u64)> {
+        let named = |(slice, lane, author): &(SliceId, Lane, AuthorId)| FeedId {
+            slice: *slice,
+            lane: *lane,
+            author: *author,
+        };
+        self.counts.iter().map(move |(feed, count)| (named(feed), *count))
+    }
+
     /// Segments of a feed that count.
     pub fn of_feed(&self, feed: &FeedId) -> u64 {
         self.counts.get(&(feed.slice, feed.lane, feed.author)).copied().unwrap_or(0)

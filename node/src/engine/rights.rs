@@ -3,7 +3,8 @@
 use taizhang_core::catalogue::Transition;
 use taizhang_core::directives::Directives;
 use taizhang_core::feed::entry::{Action, Person};
-use taizhang_core::id::{AuthorId, Lane, PlaceId, RecordId, SealKey, SliceId};
+use taizhang_core::id::{AuthorId, FeedId, Lane, PlaceId, RecordId, SealKey, SliceId};
+use taizhang_core::limits;
 use taizhang_core::record::edit::{KeyWrite, creation};
 use taizhang_core::record::fold::Row;
 use taizhang_core::record::value::Value;
@@ -32,8 +33,10 @@ pub(crate) fn movement_of(id: RecordId, row: &Row, directives: &Directives) -> O
     let author = row.created.author;
     let owner: PlaceId = row.text("owner").parse().ok()?;
     let name = row.text("name");
-    let amount = row.fields.get("amount").and_then(Value::as_int).filter(|amount| *amount > 0)?;
-    let first = row.fields.get("first").and_then(Value::as_int).unwrap_or(0);
+    let bound = 0..=limits::RIGHT_AMOUNT_MAX;
+    let number = |key: &str| row.fields.get(key).and_then(Value::as_int);
+    let amount = number("amount").filter(|amount| *amount > 0 && bound.contains(amount))?;
+    let first = number("first").filter(|first| bound.contains(first)).unwrap_or(0);
     let pool = pool_id(owner, &name);
     let other = author_of(&row.text("to"));
     let op = if row.ledger == GRANT { RightOp::Transfer } else { RightOp::parse(&row.text("op"))? };
@@ -56,7 +59,7 @@ pub(crate) fn movement_of(id: RecordId, row: &Row, directives: &Directives) -> O
             let above = place(gone)
                 .is_some_and(|lost| directives.tree.is_above_or_same(row.created.place, lost));
             let closed = directives.revoked.contains(gone.key) || directives.closed.contains(&gone);
-            if !above || !closed {
+            if !above || !closed || row.created.place != owner {
                 return None;
             }
             (id, Some(gone), Some(author))
@@ -122,6 +125,10 @@ impl Engine {
         if name.trim().is_empty() || name.starts_with("cap:") || amount <= 0 {
             return refuse("请填写名称和大于零的数额", "give a name and an amount above zero");
         }
+        if amount > limits::RIGHT_AMOUNT_MAX {
+            let max = limits::RIGHT_AMOUNT_MAX;
+            return refuse(format!("数额不能超过{max}"), format!("an amount is at most {max}"));
+        }
         if self.first_of_place() != Some(self.author.key) {
             return refuse(
                 "额度由本单位首台节点开立,再划给其他节点",
@@ -186,7 +193,7 @@ impl Engine {
         };
         let to = AuthorId { key: to, epoch };
         let (owner, name) = self.pool_of(pool)?;
-        let first = self.take_from(pool, amount)?;
+        let first = self.take_from(pool, &name, amount)?;
         let mut keys = self.right_keys(RIGHT, RightOp::Transfer, owner, &name, amount, first);
         keys.push(("to".into(), Some(author_text(to).into())));
         let record = RecordId(self.random());
@@ -203,11 +210,12 @@ impl Engine {
     }
 
     /// Takes back the remainder of a holder whose key is revoked or whose epoch is closed: a person
-    /// states that the machine is gone.
+    /// states that the machine is gone. Only the first replica of the office that opened the pool may,
+    /// and only when all that counts of the holder is here, so that nothing comes back twice.
     ///
     /// # Errors
     ///
-    /// If the holder may still spend, or nothing is left.
+    /// If the holder may still spend, something of it is still under way, or nothing is left.
     pub fn write_off_right(
         &mut self,
         pool: RecordId,
@@ -224,15 +232,30 @@ impl Engine {
             );
         }
         let (owner, name) = self.pool_of(pool)?;
+        if owner != self.place() || self.first_of_place() != Some(self.author.key) {
+            return refuse(
+                "额度由开立单位的首台节点核销",
+                "a right is written off by the first replica of the office that opened it",
+            );
+        }
+        let under_way = |(feed, count): (FeedId, u64)| self.held.head(feed).count < count;
+        if self.is_behind()? || self.directives.revoked.counted(holder.key).any(under_way) {
+            return refuse(
+                "该节点吊销前的记录尚未全部到达,请待同步完成后核销",
+                "not all that counts of this replica has arrived here; wait for it",
+            );
+        }
         let (amount, runs) = self.store.holding(pool, holder)?;
         if amount <= 0 {
             return refuse("该节点没有剩余额度", "nothing is left with this replica");
         }
-        let first = runs.first().map_or(0, |run| run.0);
-        let mut keys = self.right_keys(RIGHT, RightOp::WriteOff, owner, &name, amount, first);
-        keys.push(("to".into(), Some(author_text(holder).into())));
-        let record = RecordId(self.random());
-        self.put_right(record, keys, person, now)?;
+        let parts = if self.is_series(&name) { runs } else { vec![(0, amount)] };
+        for (first, amount) in parts {
+            let mut keys = self.right_keys(RIGHT, RightOp::WriteOff, owner, &name, amount, first);
+            keys.push(("to".into(), Some(author_text(holder).into())));
+            let record = RecordId(self.random());
+            self.put_right(record, keys, person, now)?;
+        }
         let text = format!("{amount} of {name} held by {holder}");
         self.store.audit("right written off", &text, now)?;
         Ok(amount)
@@ -249,8 +272,17 @@ impl Engine {
         found.map_or_else(|| refuse("没有这个额度", "no such right is known here"), Ok)
     }
 
+    /// Whether a pool of that name holds numbers, not an amount.
+    fn is_series(&self, name: &str) -> bool {
+        let flows =
+            self.directives.catalogue.ledgers.values().filter_map(|one| one.workflow.as_ref());
+        flows
+            .flat_map(|flow| &flow.transitions)
+            .any(|step| step.number.as_ref().is_some_and(|number| number.series == name))
+    }
+
     /// Checks that so much is held here; gives the first number to take, of a series.
-    fn take_from(&self, pool: RecordId, amount: i64) -> Result<i64, CommandError> {
+    fn take_from(&self, pool: RecordId, name: &str, amount: i64) -> Result<i64, CommandError> {
         let (held, runs) = self.store.holding(pool, self.author)?;
         let held = if taizhang_core::sabotaged!(RightSpentTwice) { i64::MAX } else { held };
         if amount <= 0 || held < amount {
@@ -259,8 +291,15 @@ impl Engine {
                 format!("this replica holds {held}, {amount} is needed; ask the office above"),
             );
         }
-        let run = runs.iter().find(|run| run.1 >= amount).or_else(|| runs.first());
-        Ok(run.map_or(0, |run| run.0))
+        let run = runs.iter().find(|run| run.1 >= amount);
+        if run.is_none() && self.is_series(name) {
+            let longest = runs.iter().map(|run| run.1).max().unwrap_or(0);
+            return refuse(
+                format!("号段不连续:一次最多划拨{longest}个"),
+                format!("the numbers held are in pieces: at most {longest} at once"),
+            );
+        }
+        Ok(run.or_else(|| runs.first()).map_or(0, |run| run.0))
     }
 
     /// What a step spends, and the fields it fills. Nothing is written yet.
@@ -338,7 +377,7 @@ impl Engine {
                 }
             },
         };
-        let first = self.take_from(pool, amount)?;
+        let first = self.take_from(pool, name, amount)?;
         let (owner, name) = self.pool_of(pool)?;
         let mut keys = self.right_keys(RIGHT, RightOp::Spend, owner, &name, amount, first);
         keys.push(("cites".into(), Some(record.to_string().into())));

@@ -154,7 +154,8 @@ impl Store {
     /// How much was spent of a pool in all.
     pub fn spent(&self, pool: RecordId) -> Result<i64, StoreError> {
         let moves = self.movements(pool)?;
-        Ok(moves.iter().filter(|one| one.op == RightOp::Spend).map(|one| one.amount).sum())
+        let spends = moves.iter().filter(|one| one.op == RightOp::Spend);
+        Ok(spends.fold(0, |sum, one| sum.saturating_add(one.amount)))
     }
 
     /// The newest epoch in which a key has signed a receipt, by time of arrival.
