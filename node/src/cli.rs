@@ -3,7 +3,6 @@
 //! Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the data folder cannot be used;
 //! 4 `check` found problems.
 
-pub mod office;
 pub mod print;
 pub mod run;
 
@@ -104,7 +103,7 @@ pub enum NodeCommand {
     Audit,
     /// Places, replicas, rights, duplicates, entries held back / 区划、节点、额度、重复、未计入
     #[command(subcommand)]
-    Office(office::OfficeCommand),
+    Office(crate::ops::office::OfficeRequest),
     /// Sums with coverage / 汇总
     Rollup {
         /// Place id or code.
@@ -234,9 +233,7 @@ pub fn request(command: &NodeCommand, options: &Options) -> Result<Request, Stri
         NodeCommand::Rebuild => Request::Rebuild,
         NodeCommand::Audit => Request::Audit,
         NodeCommand::Rollup { place } => Request::Rollup { place },
-        NodeCommand::Office(command) => {
-            Request::Office { request: office::request(command), person }
-        }
+        NodeCommand::Office(command) => Request::Office { request: command, person },
         NodeCommand::Record(command) => record_request(command, person)?,
         NodeCommand::Join { .. } | NodeCommand::Run(_) => {
             return Err("not a request".into());

@@ -26,6 +26,7 @@ pub mod receipts;
 pub mod rights;
 pub mod save;
 pub mod seal;
+mod spend;
 pub mod twins;
 mod unconfirmed;
 pub mod values;

@@ -12,91 +12,99 @@ use super::{OpsError, find_place};
 use crate::driver::Replica;
 use crate::engine::command::refuse;
 
-/// What can be asked.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// What can be asked, as it is typed and as it is sent: places, replicas, rights, duplicates and entries
+/// held back.
+#[derive(Clone, Debug, Deserialize, Serialize, clap::Subcommand)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum OfficeRequest {
-    /// Replicas in the roster.
+    /// Replicas in the roster / 节点名册
     Replicas,
-    /// Revoke a replica's key.
+    /// Revoke a replica's key: what is held of it counts, nothing later does / 吊销节点
     Revoke {
-        /// Seal key, or its first characters.
+        /// Seal key, or its first characters (see `replicas`).
         key: String,
-        /// `replaced`, `lost` or `compromised`.
+        /// replaced, lost or compromised.
+        #[arg(long)]
         reason: String,
     },
-    /// Publish a place event. Places are ids or codes.
+    /// Publish a place event, at the city / 区划变更
     PlaceEvent {
-        /// `add`, `hand-over`, `merge`, `recode` or `rename`.
+        /// add, hand-over, merge, recode or rename.
         kind: String,
-        /// The place; of `add` the parent.
+        /// Place id or code; of add the parent.
         place: String,
-        /// The new parent, the successor, the code or the name.
+        /// New parent, successor, new code or new name.
         to: String,
-        /// Of `add`, the 12-digit code.
+        /// Of add, the new place's 12-digit code.
+        #[arg(long, default_value = "")]
         code: String,
-        /// First day.
+        /// First day, YYYY-MM-DD.
+        #[arg(long)]
         from: String,
     },
-    /// Move a record to another place.
+    /// Move a record, and what refers to it, to another place / 迁移
     Move {
-        /// Which.
+        /// Record id.
         id: RecordId,
-        /// Where to.
+        /// Place id or code.
         to: String,
         /// First day there.
+        #[arg(long)]
         date: String,
         /// Why.
+        #[arg(long)]
         reason: String,
     },
-    /// Carry later edits of a moved record over.
+    /// Carry later edits of a moved record over to the new one / 转交
     CarryOver {
         /// The old record.
         id: RecordId,
     },
-    /// Entries that do not count.
+    /// Entries that do not count here / 未计入的修改
     HeldBack,
-    /// Write one of them again.
+    /// Write one of them again in your name / 采纳
     Adopt {
-        /// Arrival of its segment.
+        /// As listed.
         arrival: u64,
-        /// Index in the segment.
+        /// As listed.
         entry: usize,
     },
-    /// Pairs of one identity.
+    /// Records of one identity / 重复登记
     Duplicates,
-    /// Decide on a pair.
-    DecideSame {
-        /// Its item.
+    /// Decide on such a pair / 重复认定
+    Same {
+        /// As listed.
         item: String,
-        /// Whether they are the same.
-        same: bool,
+        /// They are not the same.
+        #[arg(long)]
+        different: bool,
         /// Why.
+        #[arg(long)]
         reason: String,
     },
-    /// What every author holds of every right.
+    /// Rights and who holds them / 额度
     Rights,
-    /// Open a right.
+    /// Open a right at this office / 开立额度
     RightOpen {
-        /// Its name, e.g. `industry_subsidy_total:2018`.
+        /// Name, e.g. industry_subsidy_total:2018, office:pay, workshop_no.
         name: String,
-        /// How much, in its unit (money in fen).
+        /// Amount in its unit, money in fen.
         amount: i64,
     },
-    /// Give a share away, down, up, or to a replica of this place.
+    /// Give a share away / 划拨额度
     RightTransfer {
-        /// The pool.
+        /// Pool, as listed.
         pool: RecordId,
         /// Seal key of the receiver, or its first characters.
         to: String,
-        /// How much.
+        /// Amount.
         amount: i64,
     },
-    /// Take back what a lost replica holds.
+    /// Take back what a lost replica holds / 核销额度
     RightWriteOff {
-        /// The pool.
+        /// Pool, as listed.
         pool: RecordId,
-        /// The holder: key and epoch in hexadecimal.
+        /// Holder, as listed.
         holder: String,
     },
 }
@@ -223,7 +231,8 @@ impl Replica {
                 let rows = self.run(|engine, _| Ok(engine.duplicates()?)).await?;
                 json!({"rows": rows})
             }
-            Ask::DecideSame { item, same, reason } => {
+            Ask::Same { item, different, reason } => {
+                let same = !different;
                 self.run(move |engine, now| engine.decide_same(&item, same, &reason, &person, now))
                     .await?;
                 json!({"decided": same})
