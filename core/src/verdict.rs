@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Ledger, Merge};
 use crate::directives::{self, Certified, Directives};
-use crate::id::{AuthorId, FeedId, Level, SliceId, SliceKind};
+use crate::id::{AuthorId, FeedId, Level, SealKey, SliceId, SliceKind};
 use crate::place::judging_slices;
 use crate::record::change::ScannedChange;
 use crate::record::moved::{FROM_FIELD, MOVED_KEY};
@@ -143,7 +143,7 @@ pub fn judge(
         return Verdict::Void(VoidReason::HandedOver);
     }
     for judged in changes {
-        let verdict = judge_change(feed, judged, certified, directives);
+        let verdict = judge_change(feed, judged, certified, sees, directives);
         if verdict != Verdict::Counted {
             return verdict;
         }
@@ -176,6 +176,7 @@ fn judge_change(
     feed: &FeedId,
     judged: &Judged<'_>,
     certified: &Certified,
+    sees: &SeesMap,
     directives: &Directives,
 ) -> Verdict {
     let change = judged.change;
@@ -211,11 +212,15 @@ fn judge_change(
     if !fits {
         return Verdict::Void(VoidReason::WrongSlice(id.to_owned()));
     }
-    if let Some(reason) = judge_place(feed, ledger, certified, directives) {
+    if let Some(reason) = judge_place(feed, ledger, certified, sees, directives) {
         return Verdict::Void(reason);
+    }
+    if ledger.id == directives::REVOCATION && !revokes_own(feed, change, directives) {
+        return Verdict::Void(VoidReason::NoAuthority(ledger.id.clone()));
     }
     let from_above = certified.place != feed.slice.place && certified.level > Level::Village;
     let carries = change.ops.iter().any(|op| split_key(&op.key).0 == FROM_FIELD);
+    let writer = Writer { level: certified.level, carries };
     for op in &change.ops {
         let marks = op.key == MOVED_KEY || split_key(&op.key).0 == FROM_FIELD;
         if marks && !from_above {
@@ -224,9 +229,7 @@ fn judge_change(
         if marks || op.key == LEDGER_KEY {
             continue;
         }
-        // The office above both places carries a record over as it stood, whoever wrote its fields.
-        let level = (!carries).then_some(certified.level);
-        let verdict = judge_key(ledger, level, creates || carries, &op.key, op.value.as_ref());
+        let verdict = judge_key(ledger, writer, creates, &op.key, op.value.as_ref());
         if verdict != Verdict::Counted {
             return verdict;
         }
@@ -240,11 +243,22 @@ fn judge_change(
     Verdict::Counted
 }
 
+/// Whether a revocation names a key of the place in whose slice it stands, so that its author is above
+/// the key: no key can mask one of its own level or above (DESIGN §2).
+fn revokes_own(feed: &FeedId, change: &ScannedChange, directives: &Directives) -> bool {
+    let named = change.ops.iter().filter(|op| op.key == "key");
+    named.filter_map(|op| op.value.as_ref()?.as_text()).all(|text| {
+        let known = text.parse().ok().and_then(|key: SealKey| directives.roster.get(&key));
+        known.is_some_and(|known| known.certified.place == feed.slice.place)
+    })
+}
+
 /// Place relations of directive ledgers: fixed in the program (DESIGN §2).
 fn judge_place(
     feed: &FeedId,
     ledger: &Ledger,
     certified: &Certified,
+    sees: &SeesMap,
     directives: &Directives,
 ) -> Option<VoidReason> {
     let own_place = certified.place == feed.slice.place;
@@ -258,16 +272,31 @@ fn judge_place(
             certified.level == Level::City
         }
         directives::ROSTER | directives::REVOCATION | rights::GRANT => {
-            !own_place && directives.tree.is_above_or_same(certified.place, feed.slice.place)
+            !own_place && directives.tree.was_above(certified.place, feed.slice.place, sees)
         }
         _ => own_place,
     };
     (!allowed).then(|| VoidReason::NoAuthority(ledger.id.clone()))
 }
 
+/// By which authority a key is written.
+#[derive(Clone, Copy)]
+struct Writer {
+    level: Level,
+    /// The office above two places carries a record over: what it and the levels below it may write,
+    /// fixed fields included, but no steps.
+    carries: bool,
+}
+
+impl Writer {
+    fn may(self, levels: &[Level]) -> bool {
+        levels.contains(&self.level) || self.carries && levels.iter().any(|one| *one <= self.level)
+    }
+}
+
 fn judge_key(
     ledger: &Ledger,
-    level: Option<Level>,
+    writer: Writer,
     creates: bool,
     key: &str,
     value: Option<&Value>,
@@ -277,8 +306,7 @@ fn judge_key(
     let (id, element) = split_key(key);
     match (id, element) {
         (VOID_KEY, None) => {
-            let may = |levels: &[Level]| level.is_none_or(|level| levels.contains(&level));
-            let writes = ledger.fields.iter().any(|field| may(&field.write));
+            let writes = ledger.fields.iter().any(|field| writer.may(&field.write));
             if writes { Verdict::Counted } else { no_authority() }
         }
         (STATE_FIELD, Some(_)) => {
@@ -298,7 +326,7 @@ fn judge_key(
                 let step = format!("{}: {} → {}", ledger.id, line.from, line.to);
                 return Verdict::Parked(Waiting::Catalogue(step));
             }
-            if steps.any(|step| level.is_none_or(|level| step.by.contains(&level))) {
+            if !writer.carries && steps.any(|step| step.by.contains(&writer.level)) {
                 Verdict::Counted
             } else {
                 no_authority()
@@ -315,8 +343,8 @@ fn judge_key(
             if field.merge == Merge::Set && !matches!(value, None | Some(Value::Bool(true))) {
                 return malformed("a set holds truth values");
             }
-            let may_write = level.is_none_or(|level| field.write.contains(&level));
-            if !may_write || (field.merge == Merge::Fixed && !creates) {
+            let fixed = field.merge == Merge::Fixed && !creates && !writer.carries;
+            if fixed || !writer.may(&field.write) {
                 return no_authority();
             }
             Verdict::Counted

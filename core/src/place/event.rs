@@ -93,6 +93,11 @@ pub struct History {
 }
 
 impl History {
+    /// The Lamport counter of the last event; the next one stands above it, in whatever slice.
+    pub fn last_lamport(&self) -> u64 {
+        self.events.last_key_value().map_or(0, |((lamport, _, _), _)| *lamport)
+    }
+
     /// Events in order.
     pub fn events(&self) -> impl Iterator<Item = &DatedEvent> {
         self.events.values()
@@ -220,7 +225,7 @@ impl Tree {
             if self.ever_above(feed.slice.place).contains(place)
                 && self.ever_above(*place).contains(&author_place)
             {
-                line = Some(Line::of(items).of_feed(feed));
+                line = line.max(Some(Line::of(items).of_feed(feed)));
             }
         }
         line

@@ -494,7 +494,9 @@ impl Folding<'_> {
         let standing = visible(self.log, ops, Level::Township).values;
         let Some((text, at)) = standing.first().copied() else { return };
         self.row.moved = text.as_text().and_then(|text| serde_json::from_str(text).ok());
-        let late = self.beside(at, MOVED_KEY, true);
+        let mut late = self.beside(at, MOVED_KEY, true);
+        // In an order of their own: that of the log is the order of arrival here.
+        late.sort_by_key(|at| self.log.changes[*at].hash);
         let mut values = Vec::new();
         for other in &late {
             values.extend(

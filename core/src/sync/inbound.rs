@@ -146,7 +146,9 @@ impl Session {
             }
         };
         let feed = segment.feed;
-        if self.inbound.refused.contains_key(&feed) {
+        if let Some(refusal) = self.inbound.refused.get(&feed) {
+            // Said again each time: else what was sent again would fill the sender's window.
+            self.send(Message::Refused(feed, *refusal));
             return;
         }
         if !self.in_scope(&feed) {
@@ -219,8 +221,8 @@ impl Session {
     }
 
     fn not_yet(&mut self, feed: FeedId, reason: &str) {
+        self.send(Message::NotYet(feed));
         if self.inbound.not_yet.insert(feed) {
-            self.send(Message::NotYet(feed));
             self.report(Report::NotYet(feed, reason.to_owned()));
         }
     }

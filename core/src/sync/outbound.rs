@@ -220,7 +220,8 @@ impl Session {
         }
         for outgoing in read.segments {
             let feed = outgoing.feed;
-            let skip = self.outbound.held_back.contains(&feed)
+            let skip = !self.shares(feed.slice)
+                || self.outbound.held_back.contains(&feed)
                 || self.outbound.refused.contains_key(&feed)
                 || outgoing.number < self.peer.head(feed).count;
             if skip {

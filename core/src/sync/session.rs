@@ -162,6 +162,7 @@ pub struct Session {
     peer_directives: Hash,
     last_heard: UtcMillis,
     last_said: UtcMillis,
+    last_asked: UtcMillis,
     strikes: u32,
     closed: bool,
     reported: Option<(u64, u64)>,
@@ -185,6 +186,7 @@ impl Session {
             peer_directives: Hash::default(),
             last_heard: now,
             last_said: now,
+            last_asked: now,
             strikes: 0,
             closed: false,
             reported: None,
@@ -278,7 +280,8 @@ impl Session {
     /// When to call `handle(now, Input::DeadlineReached)` at the latest.
     pub fn deadline(&self) -> Option<UtcMillis> {
         let silent = self.last_heard.plus(limits::LINK_SILENCE_MS);
-        (!self.closed).then(|| silent.min(self.last_said.plus(limits::HEARTBEAT_MS)))
+        let next = self.last_said.min(self.last_asked).plus(limits::HEARTBEAT_MS);
+        (!self.closed).then(|| silent.min(next))
     }
 
     /// Whether both ends are known to hold the same, with nothing under way.
@@ -314,8 +317,14 @@ impl Session {
     fn deadline_reached(&mut self, now: UtcMillis) {
         if now >= self.last_heard.plus(limits::LINK_SILENCE_MS) {
             self.close(CloseReason::Silent);
-        } else if now >= self.last_said.plus(limits::HEARTBEAT_MS) {
+            return;
+        }
+        if now >= self.last_said.plus(limits::HEARTBEAT_MS) {
             self.send(Message::Heartbeat(now));
+        }
+        // A busy link sends no heartbeats, and must ask all the same.
+        if now >= self.last_asked.plus(limits::HEARTBEAT_MS) {
+            self.last_asked = now;
             self.ask_again();
             self.outbound.retry_held();
         }
@@ -417,7 +426,10 @@ impl Session {
                 self.peer.set(feed, head);
                 if head.count == held.count && head.hash != held.hash {
                     // A fork: the last segment is offered, the receiver asks for what is before it.
-                    self.peer.set(feed, Head { count: head.count - 1, hash: Hash::default() });
+                    self.peer.set(
+                        feed,
+                        Head { count: head.count.saturating_sub(1), hash: Hash::default() },
+                    );
                 }
             }
         }

@@ -1,12 +1,16 @@
 //! Entries that do not count here: parked, void, on a branch. Nothing of them is lost: they are listed,
 //! and a person may adopt one, which writes it again under the adopter's name.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use taizhang_core::feed::entry::{Entry, Person};
 use taizhang_core::feed::segment::Segment;
-use taizhang_core::id::{PlaceId, RecordId, SliceId};
+use taizhang_core::id::{PlaceId, RecordId, SliceId, SliceKind};
 use taizhang_core::record::change::scan;
-use taizhang_core::record::value::LEDGER_KEY;
+use taizhang_core::record::state::TransitionLine;
+use taizhang_core::record::value::{LEDGER_KEY, STATE_FIELD, split_key};
+use taizhang_core::rights::RIGHT;
 use taizhang_core::time::UtcMillis;
 
 use super::Engine;
@@ -105,6 +109,12 @@ impl Engine {
         let Ok(segment) = Segment::from_plain(&stored.sealed.plain) else { return missing() };
         let Some(entry) = segment.entries.get(index).cloned() else { return missing() };
         let (slice, lane) = (segment.feed.slice, segment.feed.lane);
+        if slice.kind == SliceKind::Directive || self.is_bound(slice, &entry)? {
+            return refuse(
+                "额度、编号、职权和指令不能采纳,请重新办理该步骤",
+                "rights, numbers, offices and directives are not adopted; take the step again",
+            );
+        }
         let entry = Entry { person: person.clone(), time: now, ..entry };
         match self.rewrite_entry(slice, lane, entry, now) {
             Ok(true) => {}
@@ -122,6 +132,38 @@ impl Engine {
         self.store.note_written_again(stored.sealed.hash(), index)?;
         self.store.audit("entry adopted", &format!("{slice}, segment {arrival}/{index}"), now)?;
         Ok(())
+    }
+
+    /// Whether an entry says what becomes of a right, or takes a step that spends one: such entries
+    /// are their author's alone.
+    fn is_bound(&mut self, slice: SliceId, entry: &Entry) -> Result<bool, StoreError> {
+        let catalogue = Arc::clone(&self.directives.catalogue);
+        for change in &entry.changes {
+            let Ok(scanned) = scan(&change.bytes) else { continue };
+            let named = scanned.ops.iter().find(|op| op.key == LEDGER_KEY);
+            let named = named.and_then(|op| op.value.as_ref()?.as_text());
+            let log = &self.working(slice, change.record)?.log;
+            let Some(id) = log.ledger().or(named) else { continue };
+            let flow = catalogue.ledger(id).and_then(|ledger| ledger.workflow.as_ref());
+            let steps = scanned.ops.iter().filter(|op| split_key(&op.key).0 == STATE_FIELD);
+            let mut lines = steps.filter_map(|op| {
+                serde_json::from_str::<TransitionLine>(op.value.as_ref()?.as_text()?).ok()
+            });
+            let spends = lines.any(|line| {
+                flow.is_some_and(|flow| {
+                    flow.transitions.iter().any(|step| {
+                        step.to == line.to
+                            && (step.spend.is_some()
+                                || step.office.is_some()
+                                || step.number.is_some())
+                    })
+                })
+            });
+            if spends || id == RIGHT {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -44,6 +44,9 @@ impl Engine {
             ("content".into(), Some(super::policy::json(&event))),
         ];
         let record = RecordId(self.random());
+        // Events are ordered by Lamport counter, and each slice counts for itself.
+        let last = self.directives.tree.history().last_lamport();
+        self.store.raise_lamport(SliceId::directive(common), last)?;
         self.directive(common, Action::Directive, person, record, keys, now)?;
         self.project_own_directives(now)?;
         self.store.audit("place event", &format!("place {}", event.place()), now)?;
@@ -78,13 +81,20 @@ impl Engine {
             PlaceEvent::Merge { place, into } if level(place) != level(into) || place == into => {
                 refuse("只能并入同级的另一区划", "a place merges into another of its own level")
             }
-            PlaceEvent::Recode { code, .. }
-                if code.len() != 12 || !code.bytes().all(|b| b.is_ascii_digit()) =>
-            {
+            PlaceEvent::Recode { code, .. } if !is_code(&code) => {
                 refuse("区划代码应为12位数字", "a code has 12 digits")
             }
             PlaceEvent::Rename { name, .. } if name.trim().is_empty() => {
                 refuse("请填写名称", "give a name")
+            }
+            PlaceEvent::Add { place, .. } if !is_code(place.code()) => {
+                refuse("区划代码应为12位数字", "a code has 12 digits")
+            }
+            PlaceEvent::Add { place, .. } if place.name().trim().is_empty() => {
+                refuse("请填写名称", "give a name")
+            }
+            PlaceEvent::Add { place, .. } if tree.by_code(place.code()).is_some() => {
+                refuse("该区划代码已在用", "this code is in use")
             }
             event => Ok((event, named)),
         }
@@ -142,6 +152,12 @@ impl Engine {
             );
         }
         self.flush(now)?;
+        if self.directives.revoked.contains(key) && self.store.is_written_off(key)? {
+            return refuse(
+                "该节点的额度已核销,吊销范围不能再扩大",
+                "rights of this replica were written off; its line cannot move any more",
+            );
+        }
         let line = self.line_items(|_, author| author == key);
         let keys = vec![
             creation(REVOCATION),
@@ -161,4 +177,8 @@ impl Engine {
     pub fn is_revoked(&self) -> bool {
         self.directives.revoked.contains(self.author.key)
     }
+}
+
+fn is_code(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }

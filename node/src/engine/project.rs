@@ -7,6 +7,7 @@ use taizhang_core::feed::entry::Entry;
 use taizhang_core::feed::segment::Segment;
 use taizhang_core::id::{AuthorId, FeedId, RecordId, SliceId, SliceKind};
 use taizhang_core::limits;
+use taizhang_core::place::event::PlaceEvent;
 use taizhang_core::record::change::{ScannedChange, scan};
 use taizhang_core::record::fold::fold;
 use taizhang_core::record::log::{JoinError, Origin};
@@ -220,15 +221,18 @@ impl Engine {
         let half = row.ledger == directives::PLACE_EVENT
             && taizhang_core::sabotaged!(TreeEventHalf)
             && self.identity.authority.is_none();
+        let key = row.text("key").parse().unwrap_or_default();
+        // Before and after: a line that moves forward makes count what did not.
+        let revokes = row.ledger == directives::REVOCATION && self.directives.presumed.is_none();
+        let mut crosses = revokes && self.crosses_line(key);
         let changed = !half && Arc::make_mut(&mut self.directives).apply_row(&row, origin);
-        match row.ledger.as_str() {
-            directives::PLACE_EVENT if changed => self.line_changed = true,
-            directives::REVOCATION if changed => {
-                let key = row.text("key").parse().unwrap_or_default();
-                self.line_changed |= self.directives.presumed.is_none() && self.crosses_line(key);
-            }
-            _ => {}
-        }
+        crosses |= revokes && self.crosses_line(key);
+        let hands_over = row.ledger == directives::PLACE_EVENT
+            && matches!(
+                serde_json::from_str(&row.text("content")),
+                Ok(PlaceEvent::HandOver { .. })
+            );
+        self.line_changed |= changed && (hands_over || crosses);
         Ok(changed)
     }
 

@@ -44,10 +44,12 @@ pub(crate) fn movement_of(id: RecordId, row: &Row, directives: &Directives) -> O
         RightOp::Transfer => (id, Some(author), other),
         RightOp::WriteOff => {
             let gone = other?;
+            // The remainder of a closed epoch moves by its own key's hand (DESIGN §3).
+            let own = gone.key == author.key && directives.closed.contains(&gone);
             let above = place(gone)
                 .is_some_and(|lost| directives.tree.is_above_or_same(row.created.place, lost));
-            let closed = directives.revoked.contains(gone.key) || directives.closed.contains(&gone);
-            if !above || !closed || row.created.place != owner {
+            let lost = above && row.created.place == owner && directives.revoked.contains(gone.key);
+            if !own && !lost {
                 return None;
             }
             (id, Some(gone), Some(author))
@@ -112,6 +114,9 @@ impl Engine {
     ) -> Result<RecordId, CommandError> {
         if name.trim().is_empty() || name.starts_with("cap:") || amount <= 0 {
             return refuse("请填写名称和大于零的数额", "give a name and an amount above zero");
+        }
+        if name.starts_with("office:") && amount != 1 {
+            return refuse("职权只有一份,数额为1", "an office is one: the amount is 1");
         }
         if amount > limits::RIGHT_AMOUNT_MAX {
             let max = limits::RIGHT_AMOUNT_MAX;
@@ -197,9 +202,10 @@ impl Engine {
         Ok(record)
     }
 
-    /// Takes back the remainder of a holder whose key is revoked or whose epoch is closed: a person
-    /// states that the machine is gone. Only the first replica of the office that opened the pool may,
-    /// and only when all that counts of the holder is here, so that nothing comes back twice.
+    /// Takes back the remainder of a holder whose key is revoked: a person states that the machine is
+    /// gone. Only the first replica of the office that opened the pool may, and only when all that
+    /// counts of the holder is here, so that nothing comes back twice. A replica itself takes over
+    /// what its own closed epochs held.
     ///
     /// # Errors
     ///
@@ -211,16 +217,15 @@ impl Engine {
         person: &Person,
         now: UtcMillis,
     ) -> Result<i64, CommandError> {
-        let gone = self.directives.revoked.contains(holder.key)
-            || self.directives.closed.contains(&holder);
-        if !gone {
+        let own = holder.key == self.author.key && self.directives.closed.contains(&holder);
+        if !own && !self.directives.revoked.contains(holder.key) {
             return refuse(
                 "该节点仍可使用额度;请先吊销其证书",
                 "this replica may still spend; revoke its key first",
             );
         }
         let (owner, name) = self.pool_of(pool)?;
-        if owner != self.place() || self.first_of_place() != Some(self.author.key) {
+        if !own && (owner != self.place() || self.first_of_place() != Some(self.author.key)) {
             return refuse(
                 "额度由开立单位的首台节点核销",
                 "a right is written off by the first replica of the office that opened it",
@@ -233,7 +238,11 @@ impl Engine {
                 "not all that counts of this replica has arrived here; wait for it",
             );
         }
-        let (amount, runs) = self.store.holding(pool, holder)?;
+        let (mut amount, runs) = self.store.holding(pool, holder)?;
+        if !own {
+            // What one of its epochs overspent, another had: its work was written again (DESIGN §4).
+            amount = amount.min(self.store.held_by_key(pool, holder.key)?);
+        }
         if amount <= 0 {
             return refuse("该节点没有剩余额度", "nothing is left with this replica");
         }

@@ -67,6 +67,8 @@ impl Store {
             None => rows.iter().copied().find(|row| row.label == real.author.epoch),
         };
         let row = match before {
+            // The epoch is a label here: an author chooses its epochs.
+            None if self.feed(real)?.id != 0 => return Ok(Filed::TooMany),
             None => self.add_row(real, real.author.epoch, 0)?,
             Some(row) if row.base + row.count == number => row,
             Some(row) => {
@@ -92,6 +94,12 @@ impl Store {
     ) -> Result<Filed, StoreError> {
         let hash = sealed.hash();
         let standing = self.segment_hash(row.id, number)?.unwrap_or_default();
+        let branched = if hash > standing { hash } else { standing };
+        // An author chooses its epochs, and might choose one that is a label here.
+        let taken = FeedId { author: branch_label(real.author, branched), ..*real };
+        if self.feed(&taken)?.id != 0 {
+            return Ok(Filed::TooMany);
+        }
         if hash > standing {
             let label = branch_label(real.author, hash).epoch;
             let branch = self.add_row(real, label, number)?;
@@ -230,7 +238,7 @@ impl Store {
         key: Option<taizhang_core::id::SealKey>,
     ) -> Result<Vec<u64>, StoreError> {
         let mut query = self.ledger.prepare_cached(
-            "SELECT arrival FROM segment JOIN feed USING (feed_id) WHERE epoch <> real_epoch \
+            "SELECT arrival FROM feed CROSS JOIN segment USING (feed_id) WHERE epoch <> real_epoch \
              AND (?1 IS NULL OR author_key = ?1) ORDER BY arrival",
         )?;
         let found = query.query_map(params![key.map(|key| key.0)], |row| rows::count(row, 0))?;

@@ -151,6 +151,28 @@ impl Store {
         Ok((amount, taizhang_core::rights::subtract(&got, &gone)))
     }
 
+    /// Whether anything that a key held was written off.
+    pub fn is_written_off(&self, key: taizhang_core::id::SealKey) -> Result<bool, StoreError> {
+        let sql = "SELECT count(*) FROM right_move WHERE op = ?1 AND substr(giver, 1, 32) = ?2";
+        let row = params![RightOp::WriteOff.name(), key.0];
+        let count: i64 = self.derived.prepare_cached(sql)?.query_row(row, |row| row.get(0))?;
+        Ok(count > 0)
+    }
+
+    /// What a key holds of a pool in all its epochs.
+    pub fn held_by_key(
+        &self,
+        pool: RecordId,
+        key: taizhang_core::id::SealKey,
+    ) -> Result<i64, StoreError> {
+        Ok(self.movements(pool)?.iter().fold(0_i64, |sum, one| {
+            let of_key = |author: Option<AuthorId>| author.is_some_and(|author| author.key == key);
+            let came = if of_key(one.to) { one.amount } else { 0 };
+            let went = if of_key(one.from) { one.amount } else { 0 };
+            sum.saturating_add(came).saturating_sub(went)
+        }))
+    }
+
     /// How much was spent of a pool in all.
     pub fn spent(&self, pool: RecordId) -> Result<i64, StoreError> {
         let moves = self.movements(pool)?;
