@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test is a panic")]
 
+mod authority;
 mod clones;
 mod fixture;
 mod grpc_client;
