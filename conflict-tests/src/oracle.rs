@@ -1,6 +1,7 @@
 //! The judges. They share no code with what they judge: own topology, own SQL, own register.
 
 pub mod facts;
+pub mod past;
 pub mod register;
 pub mod rights;
 
@@ -8,21 +9,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
-use taizhang_core::id::{Hash, SealKey, SliceKind};
+use taizhang_core::feed::frontier::Head;
+use taizhang_core::id::{AuthorId, SealKey, SliceKind};
 
 use crate::player::Player;
 use crate::world::World;
 
-fn open(folder: &Path, file: &str) -> Option<Connection> {
+pub(crate) fn open(folder: &Path, file: &str) -> Option<Connection> {
     Connection::open_with_flags(folder.join(file), OpenFlags::SQLITE_OPEN_READ_ONLY).ok()
 }
 
-/// Whether a segment with that hash is durable in a data folder.
-pub fn is_durable(folder: &Path, hash: Hash) -> bool {
-    let sql = "SELECT count(*) FROM segment WHERE hash = ?1";
-    open(folder, "ledger.db")
-        .and_then(|db| db.query_row(sql, [hash.0], |row| row.get::<_, i64>(0)).ok())
-        .is_some_and(|count| count > 0)
+/// Whether the disk has a feed's segment with that number and that hash: asked on a connection of the
+/// judge's own, which sees what is committed.
+pub(crate) fn is_durable(disk: &Connection, author: AuthorId, head: Head) -> bool {
+    let sql = "SELECT 1 FROM segment JOIN feed USING (feed_id) \
+               WHERE hash = ?1 AND number = ?2 + base AND author_key = ?3";
+    let number = i64::try_from(head.count).expect("a count") - 1;
+    disk.prepare_cached(sql)
+        .and_then(|mut query| query.exists((head.hash.0, number, author.key.0)))
+        .expect("own SQL")
 }
 
 /// Segments under a key's seal in a data folder, and how many entries are unsealed: what its office has
@@ -83,6 +88,7 @@ pub fn judge(player: &mut Player) -> Vec<String> {
     if player.revoked.is_some() {
         never_shown(world, "REVOKED", &mut broken);
     }
+    past::judge(player, &mut broken);
     rights::judge(player, &mut broken);
     broken
 }
@@ -134,19 +140,22 @@ fn forks(world: &World, broken: &mut Vec<String>) {
             }
         }
     }
-    if !world.may_fork && !forked(world).is_empty() {
-        broken.push(format!("a feed forked although nothing was copied: {:?}", forked(world)));
+    let copied: BTreeSet<SealKey> = world.copied.iter().map(|(key, _)| *key).collect();
+    for key in forked(world).difference(&copied) {
+        broken.push(format!("a feed of {key} forked although its folder was never copied"));
     }
 }
 
-fn forked(world: &World) -> BTreeSet<&str> {
-    let sql = "SELECT count(*) FROM feed WHERE epoch <> real_epoch";
-    let has = |replica: &&crate::world::Replica| {
-        open(&replica.folder, "ledger.db")
-            .and_then(|db| db.query_row(sql, [], |row| row.get::<_, i64>(0)).ok())
-            .is_some_and(|count| count > 0)
-    };
-    world.replicas.iter().filter(has).map(|replica| replica.name).collect()
+fn forked(world: &World) -> BTreeSet<SealKey> {
+    let mut keys = BTreeSet::new();
+    for replica in &world.replicas {
+        let db = open(&replica.folder, "ledger.db").expect("ledger.db opens");
+        let sql = "SELECT DISTINCT author_key FROM feed WHERE epoch <> real_epoch";
+        let mut query = db.prepare(sql).expect("own SQL");
+        let found = query.query_map([], |row| row.get::<_, [u8; 32]>(0)).expect("own SQL");
+        keys.extend(found.map(|key| SealKey(key.expect("a key"))));
+    }
+    keys
 }
 
 /// Every segment on every disk carries a good seal of the key under which it is filed.
@@ -210,9 +219,8 @@ fn convergence(world: &World, broken: &mut Vec<String>) {
 }
 
 fn count_rows(folder: &Path, sql: &str, key: &[&dyn rusqlite::ToSql]) -> i64 {
-    open(folder, "derived.db")
-        .and_then(|db| db.query_row(sql, key, |row| row.get(0)).ok())
-        .unwrap_or(0)
+    let db = open(folder, "derived.db").expect("derived.db opens");
+    db.query_row(sql, key, |row| row.get(0)).expect("own SQL")
 }
 
 /// Replicas that must show a place's records, and are still part of the network.
@@ -225,24 +233,36 @@ pub(crate) fn holders(world: &World, place: u8) -> impl Iterator<Item = &crate::
 
 /// Every acknowledged line stands, once, at every holder.
 fn lines(player: &Player, broken: &mut Vec<String>) {
-    let sql = "SELECT count(*) FROM record WHERE record = ?1 AND instr(row, ?2) > 0";
     for (record, place, text) in &player.lines {
-        let quoted = format!("\"{text}\"");
         for replica in holders(&player.world, *place) {
-            if count_rows(&replica.folder, sql, &[&record.0, &quoted]) != 1 {
-                broken.push(format!("{} lost the acknowledged line {text}", replica.name));
+            let shown = row_of(&replica.folder, &record.0);
+            let entries = shown["logs"]["entries"].as_array().into_iter().flatten();
+            let times = entries.filter(|line| line["columns"]["what"] == text.as_str()).count();
+            if times != 1 {
+                broken.push(format!(
+                    "{} shows the acknowledged line {text} {times} times",
+                    replica.name
+                ));
             }
         }
     }
 }
 
+fn row_of(folder: &Path, record: &[u8]) -> serde_json::Value {
+    let sql = "SELECT row FROM record WHERE record = ?1";
+    open(folder, "derived.db")
+        .and_then(|db| db.query_row(sql, [record], |row| row.get::<_, String>(0)).ok())
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .unwrap_or_default()
+}
+
 /// A payment is a fact: whatever crosses it, every holder shows it.
 fn payments(player: &Player, broken: &mut Vec<String>) {
-    let sql = "SELECT count(*) FROM record WHERE record = ?1 AND instr(row, '\"to\":\"paid\"') > 0";
     for (record, place) in &player.paid {
         for replica in holders(&player.world, *place) {
-            if count_rows(&replica.folder, sql, &[&record.0]) != 1 {
-                broken.push(format!("{} does not show a payment that was made", replica.name));
+            let state = row_of(&replica.folder, &record.0)["state"]["state"].clone();
+            if state != "paid" {
+                broken.push(format!("{} shows a paid grant as {state}", replica.name));
             }
         }
     }

@@ -1,14 +1,21 @@
-//! Whoever works in the world: clerks at every level, and what befalls them ([`faults`], [`hostile`]).
+//! Whoever works in the world: clerks at every level, and what befalls them ([`faults`], [`hostile`]), and
+//! what two of them do [`apart`].
 
+mod apart;
 mod faults;
 mod hostile;
 
 use taizhang_core::id::{Level, RecordId, SliceId};
 use taizhang_core::sabotage::Sabotage;
+use taizhang_node::engine::Engine;
 
+use crate::oracle::past::{Written, tips};
 use crate::oracle::register::{Registers, shown};
 use crate::plan::{Fault, Plan};
 use crate::world::{Node, World, clerk};
+
+/// What the county gives the township of its budget, in 分.
+pub(crate) const SHARE: i64 = 60_000;
 
 /// A record of the workload.
 #[derive(Clone, Copy)]
@@ -33,6 +40,10 @@ pub struct Player {
     pub lines: Vec<(RecordId, u8, String)>,
     /// Grants whose payment was acknowledged.
     pub paid: Vec<(RecordId, u8)>,
+    /// What acknowledged approvals took from the township's share, in 分.
+    pub spent: u64,
+    /// Acknowledged writes and what their writers had.
+    pub written: Vec<Written>,
     /// Whether something was forged.
     pub forged: bool,
     /// Forged changes that went out: hash, bytes, place of their slice.
@@ -54,6 +65,8 @@ impl Player {
             records: Vec::new(),
             lines: Vec::new(),
             paid: Vec::new(),
+            spent: 0,
+            written: Vec::new(),
             forged: false,
             evidence: Vec::new(),
             revoked: None,
@@ -79,7 +92,7 @@ impl Player {
         self.world.settle(500);
         let township = self.world.engine(2).author.key;
         self.world
-            .job(1, |engine, now| engine.transfer_right(pool, township, 60_000, &clerk(), now))
+            .job(1, |engine, now| engine.transfer_right(pool, township, SHARE, &clerk(), now))
             .unwrap();
     }
 
@@ -99,19 +112,36 @@ impl Player {
 
     /// One action of somebody.
     pub fn work(&mut self) {
-        let offices = self.world.replicas.len();
-        let node = self.world.dice.index(offices);
+        use Level::{City, County, Township, Village};
+        let action = self.world.dice.below(24);
+        let levels = match action {
+            0..=4 | 10..=12 => Village..=Village,
+            5..=9 => Village..=Township,
+            13..=17 => Village..=County,
+            18 => County..=City,
+            19..=20 => Township..=Township,
+            _ => Village..=City,
+        };
+        let offices = 0..self.world.replicas.len();
+        let fit: Vec<Node> =
+            offices.filter(|node| levels.contains(&self.world.replicas[*node].level)).collect();
+        if fit.is_empty() {
+            return;
+        }
+        let node = fit[self.world.dice.index(fit.len())];
         if !self.runs(node) {
             self.world.restart(node);
             return;
         }
-        match self.world.dice.below(20) {
-            0..=2 => self.create(node),
-            3..=9 => self.edit(node),
+        match action {
+            0..=3 => self.create(node),
+            4..=9 => self.edit(node),
             10..=12 => self.line(node),
-            13..=16 => self.step_on(node),
-            17 => self.publish(node),
-            18 => self.subsidise(node),
+            13..=17 => self.step_on(node),
+            18 => self.publish(node),
+            19..=20 => self.subsidise(node),
+            21 => self.write_apart(),
+            22 => self.pay_apart(),
             _ => (0..20).for_each(|_| self.world.step()),
         }
     }
@@ -134,6 +164,7 @@ impl Player {
                 ("main_cause", "illness"),
             ],
         );
+        self.deed(node, format!("creates household {household}"));
         self.registers.created(household, place);
         self.records.push(Known { id: household, place, ledger: "poor_household" });
         let text = household.to_string();
@@ -143,29 +174,33 @@ impl Player {
                 "industry_subsidy",
                 vec![("household", &text), ("year", "2018"), ("industry", &name)],
             ),
-            _ => (
-                "household_grant",
-                vec![
-                    ("household", &text),
-                    ("apply_date", "2018-06-05"),
-                    ("project_kind", "planting"),
-                    ("project_detail", &name),
-                    ("requested", "1"),
-                    ("payee_account", "622848000000123"),
-                ],
-            ),
+            _ => {
+                self.grant(node, household);
+                return;
+            }
         };
         let id = self.world.create(node, ledger, &inputs);
-        if ledger == "household_grant" {
-            self.registers.wrote(
-                (id, "requested"),
-                place,
-                "100",
-                Level::Village,
-                &Default::default(),
-            );
-        }
         self.records.push(Known { id, place, ledger });
+    }
+
+    /// A grant that a village applies for.
+    fn grant(&mut self, node: Node, household: RecordId) -> Known {
+        let place = self.world.replicas[node].place.0[0];
+        let (household, detail) = (household.to_string(), format!("项目{}", self.token()));
+        let inputs = [
+            ("household", household.as_str()),
+            ("apply_date", "2018-06-05"),
+            ("project_kind", "planting"),
+            ("project_detail", &detail),
+            ("requested", "1"),
+            ("payee_account", "622848000000123"),
+        ];
+        let id = self.world.create(node, "household_grant", &inputs);
+        let first = Default::default();
+        self.registers.wrote((id, "requested"), place, "100", Level::Village, &first);
+        let known = Known { id, place, ledger: "household_grant" };
+        self.records.push(known);
+        known
     }
 
     /// A record of some ledgers that the office may work on.
@@ -182,7 +217,13 @@ impl Player {
     }
 
     fn edit(&mut self, node: Node) {
-        let Some(known) = self.pick(node, &["poor_household", "household_grant"]) else { return };
+        if let Some(known) = self.pick(node, &["poor_household", "household_grant"]) {
+            self.write(node, known);
+        }
+    }
+
+    /// Writes over what the office sees of a record's field.
+    fn write(&mut self, node: Node, known: Known) {
         let level = self.world.replicas[node].level;
         let money = known.ledger == "household_grant";
         let field = if money { "requested" } else { "bank_holder" };
@@ -193,7 +234,11 @@ impl Player {
         let token = self.token();
         let typed = if money { token.to_string() } else { format!("v{token}") };
         let stored = if money { format!("{token}00") } else { typed.clone() };
+        let before = tips(&mut self.world, node, known.id, known.place);
         if self.world.set(node, known.id, field, &typed) {
+            let after = tips(&mut self.world, node, known.id, known.place);
+            self.written.extend(Written::new(before, &after));
+            self.deed(node, format!("writes {field} of {} = {stored}, seeing {seen:?}", known.id));
             self.registers.wrote((known.id, field), known.place, &stored, level, &seen);
         }
     }
@@ -208,6 +253,7 @@ impl Player {
             "date": "2018-06-05", "kind": "earn", "points": "1", "what": text,
         });
         if self.world.set(node, known.id, "entries", &line.to_string()) {
+            self.deed(node, format!("adds {text} to {}", known.id));
             self.lines.push((known.id, known.place, text));
         }
     }
@@ -223,13 +269,15 @@ impl Player {
         };
         let to = steps[self.world.dice.index(steps.len())];
         if to == "approved" || to == "paid" {
-            self.world.set(node, known.id, "approved_amount", "1");
-            self.world.set(node, known.id, "pay_channel", "card");
+            self.approve(node, known);
         }
         let acted = self
             .world
             .job(node, |engine, now| engine.act(known.id, to, "按规定", &clerk(), now))
             .is_ok();
+        if acted {
+            self.deed(node, format!("takes {} to {to}", known.id));
+        }
         if acted && to == "paid" {
             self.paid.push((known.id, known.place));
         }
@@ -241,12 +289,15 @@ impl Player {
             return;
         }
         let Some(known) = self.pick(node, &["industry_subsidy"]) else { return };
-        let yuan = (100 + self.world.dice.below(300)).to_string();
-        self.world.set(node, known.id, "amount", &yuan);
-        drop(
-            self.world
-                .job(node, |engine, now| engine.act(known.id, "approved", "按规定", &clerk(), now)),
-        );
+        let yuan = 100 + self.world.dice.below(300);
+        let act =
+            |engine: &mut Engine, now| engine.act(known.id, "approved", "按规定", &clerk(), now);
+        if self.world.set(node, known.id, "amount", &yuan.to_string())
+            && self.world.job(node, act).is_ok()
+        {
+            self.deed(node, format!("approves {} with {yuan} yuan", known.id));
+            self.spent += yuan * 100;
+        }
     }
 
     fn publish(&mut self, node: Node) {
@@ -280,8 +331,13 @@ impl Player {
             Fault::Revoke => self.revoke(),
         };
         if happened {
+            self.world.note(format!("fault: {}", kind.name()));
             *self.world.faults.entry(kind.name()).or_default() += 1;
         }
+    }
+
+    fn deed(&mut self, node: Node, what: String) {
+        self.world.note(format!("{} {what}", self.world.replicas[node].name));
     }
 
     fn ledger_slice(&self, node: Node) -> SliceId {

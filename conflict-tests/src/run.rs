@@ -87,7 +87,7 @@ fn finish(seed: u64, plan: Plan, mut player: Player) -> Outcome {
         broken.push("the network did not come to rest within 30 minutes".into());
     }
     let world = &player.world;
-    let tail = if broken.is_empty() { Vec::new() } else { world.trace.tail(60).cloned().collect() };
+    let tail = if broken.is_empty() { Vec::new() } else { world.trace.story(60) };
     Outcome {
         seed,
         plan,

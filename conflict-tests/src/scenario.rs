@@ -87,7 +87,7 @@ impl Stage {
     /// If the network does not come to rest.
     pub fn sync(&mut self) {
         if !self.world.settle(20_000) {
-            let tail: Vec<&String> = self.world.trace.tail(60).collect();
+            let tail = self.world.trace.story(60);
             panic!("the network does not come to rest: {tail:#?}");
         }
     }

@@ -2,11 +2,12 @@
 
 pub mod net;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use taizhang_core::feed::entry::Person;
-use taizhang_core::id::{Level, PlaceId, RecordId, ReplicaId, SliceId};
+use taizhang_core::id::{Level, PlaceId, RecordId, ReplicaId, SealKey, SliceId};
 use taizhang_core::place::{Dated, Place};
 use taizhang_core::sabotage::{self, Sabotage};
 use taizhang_core::sync::session::Report;
@@ -44,6 +45,10 @@ pub struct Replica {
     pub skew_ms: i64,
     /// The engine; none while crashed.
     pub engine: Option<Engine>,
+    /// Whether its worker has something to do.
+    is_busy: bool,
+    /// What the judges read its disk through; closed with the engine.
+    disk: OnceCell<rusqlite::Connection>,
 }
 
 /// The world.
@@ -68,8 +73,9 @@ pub struct World {
     pub trace: crate::trace::Trace,
     seed: u64,
     crashes: u64,
-    /// Whether a folder was copied or put back: only then may a feed fork.
-    pub may_fork: bool,
+    /// Folders that were copied or restored: their key and the place of their office. Only feeds of
+    /// such a key may fork.
+    pub copied: Vec<(SealKey, u8)>,
     /// The office whose key is revoked: it is out.
     pub revoked: Option<Node>,
     /// Places merged into others: (successor, predecessor), for the oracles.
@@ -127,6 +133,13 @@ pub fn clerk() -> Person {
     Person { name: "测试员".into(), role: "village_clerk".into() }
 }
 
+impl Replica {
+    /// Its `ledger.db` as it is on disk, for the judges.
+    pub(crate) fn disk(&self) -> &rusqlite::Connection {
+        self.disk.get_or_init(|| crate::oracle::open(&self.folder, "ledger.db").expect("ledger.db"))
+    }
+}
+
 impl World {
     /// A world of the first `count` offices, all enrolled through codes, fresh from a seed.
     ///
@@ -148,7 +161,7 @@ impl World {
             trace: Default::default(),
             seed,
             crashes: 0,
-            may_fork: false,
+            copied: Vec::new(),
             revoked: None,
             merged: Vec::new(),
             faults: BTreeMap::new(),
@@ -209,6 +222,8 @@ impl World {
             machine,
             skew_ms: 0,
             engine: Some(engine),
+            is_busy: true,
+            disk: OnceCell::new(),
         });
     }
 
@@ -245,6 +260,8 @@ impl World {
             machine,
             skew_ms: 0,
             engine,
+            is_busy: true,
+            disk: OnceCell::new(),
         });
         self.links.push(Link::new(node, parent));
     }
@@ -284,6 +301,7 @@ impl World {
         let result = job(engine, now);
         engine.end_save_point(result.is_ok()).expect("the job ends");
         engine.commit().expect("commit");
+        self.replicas[node].is_busy = true;
         self.spread_events(node);
         result.map_err(|error| error.to_string())
     }
@@ -345,9 +363,16 @@ impl World {
         self.job(node, |engine, now| engine.publish_policy(&policy, &clerk(), now))
     }
 
+    /// Notes what somebody did in the trace.
+    pub fn note(&mut self, what: String) {
+        self.trace.deed(format!("{} {what}", self.now.0));
+    }
+
     /// Kills a replica between two transactions, and loses its links.
     pub fn crash(&mut self, node: Node) {
+        self.note(format!("{} goes down", self.replicas[node].name));
         self.replicas[node].engine = None;
+        self.replicas[node].disk = OnceCell::new();
         for link in self.links.iter_mut().filter(|link| link.child == node || link.parent == node) {
             link.drop_sessions();
         }
@@ -361,6 +386,7 @@ impl World {
                 (replica.folder.clone(), replica.identity.clone(), replica.name);
             let engine = self.open(&folder, identity, replica.machine, name);
             self.replicas[node].engine = Some(engine);
+            self.replicas[node].is_busy = true;
         }
     }
 
@@ -386,11 +412,17 @@ impl World {
     ///
     /// If the copy fails.
     pub fn restore(&mut self, node: Node, image: &Path) {
-        self.may_fork = true;
+        self.note_copied(node);
+        self.note(format!("{} gets an older image", self.replicas[node].name));
         self.crash(node);
         std::fs::remove_dir_all(&self.replicas[node].folder).expect("a folder");
         copy(image, &self.replicas[node].folder);
         self.restart(node);
+    }
+
+    fn note_copied(&mut self, node: Node) {
+        let replica = &self.replicas[node];
+        self.copied.push((replica.identity.seal_key(), replica.place.0[0]));
     }
 
     /// Copies a replica's data folder to a second PC, which runs beside it. `found` says whether the
@@ -400,7 +432,8 @@ impl World {
     ///
     /// If the copy fails.
     pub fn clone_replica(&mut self, node: Node, found: bool) -> Node {
-        self.may_fork = true;
+        self.note_copied(node);
+        self.note(format!("{} is cloned, found: {found}", self.replicas[node].name));
         let image = self.image(node);
         let original = &self.replicas[node];
         let (place, level, parent, identity) =
@@ -417,6 +450,8 @@ impl World {
             machine,
             skew_ms: 0,
             engine: None,
+            is_busy: true,
+            disk: OnceCell::new(),
         });
         self.restart(clone);
         let parent = parent.expect("a child");

@@ -194,36 +194,34 @@ impl Store {
 
     /// Starts a group of jobs.
     pub(crate) fn begin(&self) -> Result<(), StoreError> {
-        self.ledger.execute_batch("BEGIN IMMEDIATE")?;
-        self.derived.execute_batch("BEGIN IMMEDIATE")?;
-        Ok(())
+        self.both("BEGIN IMMEDIATE")
     }
 
     /// Makes the group durable: ledger first.
     pub(crate) fn commit(&self) -> Result<(), StoreError> {
-        self.ledger.execute_batch("COMMIT")?;
-        self.derived.execute_batch("COMMIT")?;
-        Ok(())
+        self.both("COMMIT")
     }
 
     /// Marks the state before a job of the group.
     pub(crate) fn save_point(&self) -> Result<(), StoreError> {
-        self.ledger.execute_batch("SAVEPOINT job")?;
-        self.derived.execute_batch("SAVEPOINT job")?;
-        Ok(())
+        self.both("SAVEPOINT job")
     }
 
     /// Keeps the job.
     pub(crate) fn release(&self) -> Result<(), StoreError> {
-        self.ledger.execute_batch("RELEASE job")?;
-        self.derived.execute_batch("RELEASE job")?;
-        Ok(())
+        self.both("RELEASE job")
     }
 
     /// Undoes the job.
     pub(crate) fn undo(&self) -> Result<(), StoreError> {
-        self.ledger.execute_batch("ROLLBACK TO job; RELEASE job")?;
-        self.derived.execute_batch("ROLLBACK TO job; RELEASE job")?;
+        self.both("ROLLBACK TO job")?;
+        self.both("RELEASE job")
+    }
+
+    fn both(&self, sql: &str) -> Result<(), StoreError> {
+        for connection in [&self.ledger, &self.derived] {
+            connection.prepare_cached(sql)?.execute([])?;
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, OpenFlags};
 use taizhang_core::id::{Level, RecordId};
 
-use super::holders;
+use super::{holders, may_hold_ledger};
 use crate::world::{Node, World};
 
 struct Write {
@@ -104,8 +104,10 @@ impl Registers {
                 let found = of(replica, *record, field).unwrap_or_default();
                 // Two clones that heal apart may both write a value again; one that somebody has replaced
                 // since can then show once more (decision 0007). Nothing else may, and nothing may go.
-                let known = || writes.iter().any(|write| found.contains(&write.value));
-                let again = world.may_fork && found.is_superset(&expected) && known();
+                let may =
+                    world.copied.iter().any(|(_, office)| may_hold_ledger(world, *office, *place));
+                let known = found.iter().all(|one| writes.iter().any(|write| write.value == *one));
+                let again = may && known && found.is_superset(&expected);
                 if found != expected && !again {
                     broken.push(format!(
                         "{}: {field} of {record} shows {found:?}, the register says {expected:?}",

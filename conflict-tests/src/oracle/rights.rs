@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
 use taizhang_core::id::hex;
 
-use crate::player::Player;
+use crate::player::{Player, SHARE};
 
 #[derive(Default)]
 struct Book {
@@ -19,8 +19,6 @@ struct Book {
 pub(super) fn judge(player: &mut Player, broken: &mut Vec<String>) {
     let folder = player.world.replicas[0].folder.clone();
     let mut books: BTreeMap<(String, String), Book> = BTreeMap::new();
-    let mut opened: BTreeMap<String, i64> = BTreeMap::new();
-    let mut spent: BTreeMap<String, i64> = BTreeMap::new();
     for row in rows(&folder.join("derived.db")) {
         let text = |field: &str| row["fields"][field].as_str().unwrap_or_default().to_owned();
         let amount = row["fields"]["amount"].as_i64().unwrap_or(0);
@@ -31,18 +29,12 @@ pub(super) fn judge(player: &mut Player, broken: &mut Vec<String>) {
             continue;
         }
         match text("op").as_str() {
-            "open" => {
-                books.entry((name.clone(), author)).or_default().got += amount;
-                *opened.entry(name.clone()).or_default() += amount;
-            }
+            "open" => books.entry((name, author)).or_default().got += amount,
             "transfer" => {
                 books.entry((name.clone(), author)).or_default().gone += amount;
                 books.entry((name.clone(), text("to"))).or_default().got += amount;
             }
-            "spend" => {
-                books.entry((name.clone(), author)).or_default().gone += amount;
-                *spent.entry(name.clone()).or_default() += amount;
-            }
+            "spend" => books.entry((name, author)).or_default().gone += amount,
             _ => {}
         }
     }
@@ -52,16 +44,24 @@ pub(super) fn judge(player: &mut Player, broken: &mut Vec<String>) {
             broken.push(format!("{author} gave and spent {gone} of {name} but had {got}"));
         }
     }
-    let Some(engine) = player.world.replicas[0].engine.as_mut() else { return };
-    let mut shown: BTreeMap<String, i64> = BTreeMap::new();
-    for balance in engine.balances().expect("balances") {
-        *shown.entry(balance.name).or_default() += balance.amount;
+    // Promise 6: an older copy of the holder may spend its share once more, nothing else may.
+    let township = player.world.replicas.get(2).map(|office| office.identity.seal_key());
+    let copies = player.world.copied.iter().filter(|(key, _)| Some(*key) == township).count();
+    let bound = SHARE.unsigned_abs() * (1 + copies as u64);
+    if player.spent > bound {
+        broken.push(format!("approvals of {} were acknowledged out of {bound}", player.spent));
     }
-    for (name, total) in &opened {
-        let left = total - spent.get(name).copied().unwrap_or(0);
-        let found = shown.get(name).copied().unwrap_or(0);
+    let Some(engine) = player.world.replicas[0].engine.as_mut() else { return };
+    let balances = engine.balances().expect("balances").into_iter().map(|one| {
+        let holder = hex(&one.holder.key.0) + &hex(&one.holder.epoch.0);
+        ((one.name, holder), one.amount)
+    });
+    let balances: BTreeMap<(String, String), i64> = balances.collect();
+    for (holding, book) in &books {
+        let (found, left) = (balances.get(holding).copied().unwrap_or(0), book.got - book.gone);
         if found != left {
-            broken.push(format!("{name}: {found} are said to be left, {left} are"));
+            let (name, author) = holding;
+            broken.push(format!("{found} of {name} are said to be left with {author}, {left} are"));
         }
     }
     let grants = grants(&folder.join("derived.db"));

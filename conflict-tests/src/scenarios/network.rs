@@ -456,7 +456,8 @@ fn broken_sync(stage: &mut Stage) {
     while stage
         .world
         .trace
-        .tail(400)
+        .story(400)
+        .iter()
         .filter(|line| line.contains("village-a → township segment ledger"))
         .count()
         < 2
@@ -475,7 +476,7 @@ fn broken_sync(stage: &mut Stage) {
             assert_eq!(found.row.fields.len(), 4, "a save arrives whole or not at all");
         }
     }
-    assert!(arrived < ids.len(), "the link broke in the middle");
+    assert!(arrived > 0 && arrived < ids.len(), "the link broke in the middle");
     stage.heal(VILLAGE);
     for id in &ids {
         assert!(!stage.row(CITY, *id).text("head_name").is_empty());

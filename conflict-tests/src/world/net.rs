@@ -110,16 +110,22 @@ impl World {
             .collect()
     }
 
+    /// What a worker does between jobs; an idle one looks four times a second, as in production.
     fn work(&mut self, node: Node) {
         let now = self.now_at(node);
-        let Some(engine) = self.replicas[node].engine.as_mut() else { return };
+        let wakes = (self.now.0.unsigned_abs() / 10).is_multiple_of(25);
+        let replica = &mut self.replicas[node];
+        let Some(engine) = replica.engine.as_mut().filter(|_| replica.is_busy || wakes) else {
+            return;
+        };
         if engine.needs_healing() {
             engine.heal(now).expect("heal");
         }
         engine.begin().expect("begin");
         engine.flush(now).expect("flush");
-        engine.project(now, 16).expect("project");
+        let more = engine.project(now, 16).expect("project");
         engine.commit().expect("commit");
+        replica.is_busy = more || engine.needs_healing();
         self.spread_events(node);
         let Some(engine) = self.replicas[node].engine.as_mut() else { return };
         if engine.receipts_wait() {
@@ -295,6 +301,7 @@ impl World {
                     engine.begin().expect("begin");
                     let stored = engine.ingest(&batch, now).expect("ingest");
                     engine.commit().expect("commit");
+                    self.replicas[node].is_busy = true;
                     self.feed(index, at_child, Input::Committed(id, stored));
                     self.spread_events(node);
                 }
@@ -303,6 +310,7 @@ impl World {
                     engine.begin().expect("begin");
                     engine.take_receipts(&receipts, now).expect("receipts");
                     engine.commit().expect("commit");
+                    self.replicas[node].is_busy = true;
                     self.spread_events(node);
                 }
                 Output::Report(report) => self.reported(index, at_child, node, report),
@@ -335,7 +343,7 @@ impl World {
                 continue;
             }
             for ((_, by), head) in &receipt.held.heads {
-                if !crate::oracle::is_durable(&self.replicas[node].folder, head.hash) {
+                if !crate::oracle::is_durable(self.replicas[node].disk(), *by, *head) {
                     self.broken.push(format!(
                         "{} states in a receipt what its disk has not: {} {by} {head:?}",
                         self.replicas[node].name, receipt.slice
@@ -348,7 +356,7 @@ impl World {
     /// An ack is never sent for what is not on disk: asked of the file, with SQL of our own.
     fn judge_ack(&mut self, node: Node, feeds: &[(FeedId, Head)]) {
         for (feed, head) in feeds {
-            if !crate::oracle::is_durable(&self.replicas[node].folder, head.hash) {
+            if !crate::oracle::is_durable(self.replicas[node].disk(), feed.author, *head) {
                 self.broken.push(format!(
                     "{} acked {} segments of {feed} but its disk has not the last",
                     self.replicas[node].name, head.count

@@ -16,7 +16,7 @@ fn forge(stage: &mut Stage, node: Node, slice: SliceId, record: RecordId, keys: 
     let engine = stage.world.engine(node);
     let author = AuthorId {
         key: engine.author.key,
-        epoch: Epoch([keys.len() as u8 + keys[0].0.as_bytes()[keys[0].0.len() - 1]; 16]),
+        epoch: Epoch([*keys[0].0.as_bytes().last().unwrap(); 16]),
     };
     let log = engine.store.record(slice, record).unwrap().map(|one| one.log).unwrap_or_default();
     let bytes = compose(&log, author.actor(), now, keys).unwrap();

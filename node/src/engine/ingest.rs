@@ -55,7 +55,7 @@ impl Engine {
                 if one.feed.author == self.author {
                     self.heal_due = Some(HealReason::Forgotten);
                 }
-                self.branch_due |= self.again_waits || forked || feed.author != one.feed.author;
+                self.branch_due |= forked || feed.author != one.feed.author;
                 Ok(Stored::Stored(feed, head))
             }
             Filed::Held(feed, head) => {

@@ -79,6 +79,8 @@ impl Engine {
             changed |=
                 self.project_segment(stored.feed_id, stored.arrival, &stored.sealed.plain)?;
         }
+        // The record that an own entry waits for may stand now.
+        self.branch_due |= self.again_waits;
         if changed {
             self.refresh_catalogue();
         }

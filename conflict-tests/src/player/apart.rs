@@ -1,0 +1,89 @@
+//! Two offices that work on one record while they are apart, and one of them again afterwards: rare when
+//! actors are drawn one by one, and where merging is hardest.
+
+use taizhang_core::id::Level;
+
+use super::{Known, Player};
+use crate::world::{Node, clerk};
+
+/// Rounds in which one message passes each link of a kind network.
+const PASSES: u32 = 200;
+
+impl Player {
+    /// A running village and the township above it.
+    fn village(&mut self) -> Option<Node> {
+        let villages: Vec<Node> = (0..self.world.replicas.len())
+            .filter(|node| self.world.replicas[*node].level == Level::Village && self.runs(*node))
+            .collect();
+        let ready = !villages.is_empty() && self.runs(1) && self.runs(2);
+        ready.then(|| villages[self.world.dice.index(villages.len())])
+    }
+
+    fn set_links(&mut self, child: Node, up: bool) {
+        for index in 0..self.world.links.len() {
+            if self.world.links[index].child == child {
+                self.world.set_link(index, up);
+            }
+        }
+    }
+
+    fn pass(&mut self) {
+        for _ in 0..PASSES {
+            self.world.step();
+        }
+    }
+
+    /// A village and its township write one field apart, and each again when they have met.
+    pub(super) fn write_apart(&mut self) {
+        let Some(village) = self.village() else { return };
+        let Some(known) = self.pick(village, &["poor_household"]) else { return };
+        self.set_links(village, false);
+        self.write(village, known);
+        self.write(2, known);
+        self.set_links(village, true);
+        self.pass();
+        for node in [village, 2] {
+            if self.world.dice.percent(70) && self.runs(node) {
+                self.write(node, known);
+            }
+        }
+    }
+
+    /// A village withdraws what the county pays meanwhile.
+    pub(super) fn pay_apart(&mut self) {
+        let Some(village) = self.village() else { return };
+        let Some(household) = self.pick(village, &["poor_household"]) else { return };
+        let grant = self.grant(village, household.id);
+        let act = |player: &mut Self, node: Node, to: &str| {
+            player.runs(node)
+                && player
+                    .world
+                    .job(node, |engine, now| engine.act(grant.id, to, "按规定", &clerk(), now))
+                    .is_ok()
+        };
+        if !act(self, village, "submitted") {
+            return;
+        }
+        self.pass();
+        if !act(self, 2, "reviewed") {
+            return;
+        }
+        self.pass();
+        self.set_links(village, false);
+        act(self, village, "withdrawn");
+        if self.runs(1) {
+            self.approve(1, grant);
+            act(self, 1, "approved");
+            if act(self, 1, "paid") {
+                self.paid.push((grant.id, grant.place));
+            }
+        }
+        self.set_links(village, true);
+    }
+
+    /// The county fills in what an approval needs.
+    pub(super) fn approve(&mut self, node: Node, grant: Known) {
+        self.world.set(node, grant.id, "approved_amount", "1");
+        self.world.set(node, grant.id, "pay_channel", "card");
+    }
+}
