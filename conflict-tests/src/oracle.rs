@@ -119,7 +119,9 @@ fn scope(world: &World, broken: &mut Vec<String>) {
 /// One feed, one number, one hash, whichever replica: what counts of a forked feed is the same line.
 fn forks(world: &World, broken: &mut Vec<String>) {
     let mut seen: BTreeMap<String, (Vec<u8>, &str)> = BTreeMap::new();
-    for replica in &world.replicas {
+    // A revoked replica is out: nobody tells it any more which branch counts.
+    let inside = world.replicas.iter().enumerate().filter(|(node, _)| world.revoked != Some(*node));
+    for (_, replica) in inside {
         let Some(db) = open(&replica.folder, "ledger.db") else { continue };
         let sql = "SELECT is_ledger || hex(place) || lane || hex(author_key) || hex(epoch) || '#' \
                    || number, hash FROM segment JOIN feed USING (feed_id)";
@@ -282,15 +284,20 @@ fn never_shown(world: &World, text: &str, broken: &mut Vec<String>) {
     }
 }
 
-/// A void entry that arrived stays in the record as evidence.
+/// A void entry that arrived stays in the record as evidence, or is shown as held back.
 fn evidence(player: &Player, broken: &mut Vec<String>) {
-    let sql = "SELECT count(*) FROM record WHERE instr(log, ?1) > 0";
-    let arrived = "SELECT count(*) FROM segment WHERE instr(plain, ?1) > 0";
+    let logged = "SELECT count(*) FROM record WHERE instr(log, ?1) > 0";
+    let parked = "SELECT count(*) FROM parked WHERE arrival = ?1";
+    let arrived = "SELECT arrival FROM segment WHERE instr(plain, ?1) > 0";
     for (hash, bytes, place) in &player.evidence {
         for replica in holders(&player.world, *place) {
             let Some(db) = open(&replica.folder, "ledger.db") else { continue };
-            let came: i64 = db.query_row(arrived, [bytes], |row| row.get(0)).unwrap_or(0);
-            if came > 0 && count_rows(&replica.folder, sql, &[&hash.0]) == 0 {
+            let Ok(came) = db.query_row(arrived, [bytes], |row| row.get::<_, i64>(0)) else {
+                continue;
+            };
+            if count_rows(&replica.folder, logged, &[&hash.0]) == 0
+                && count_rows(&replica.folder, parked, &[&came]) == 0
+            {
                 broken.push(format!("{} removed a void entry instead of masking it", replica.name));
             }
         }

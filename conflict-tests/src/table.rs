@@ -9,7 +9,7 @@ use crate::plan::{Profile, plan};
 use crate::run::play_plan;
 
 /// Seeds within which every defect is found.
-pub const FOUND_WITHIN: u64 = 60;
+pub const FOUND_WITHIN: u64 = 200;
 
 /// One defect.
 #[derive(Clone, Debug)]

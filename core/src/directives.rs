@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::catalogue::parse::{CatalogueError, Part, parse};
 use crate::catalogue::{Catalogue, Ledger, Localise};
+use crate::feed::line::Pin;
 use crate::id::{
     AuthorId, FeedId, Hash, Level, PlaceId, RecordId, ReplicaId, SealKey, SliceId, unhex,
 };
@@ -257,6 +258,11 @@ impl Directives {
     /// How many segments of a feed count; `None` if its key is not revoked.
     pub fn line(&self, feed: &FeedId) -> Option<u64> {
         self.presumed.as_ref().unwrap_or(&self.revoked).line(feed)
+    }
+
+    /// The last segment of a feed that counts, if its key is revoked.
+    pub fn pin(&self, feed: &FeedId) -> Option<Pin> {
+        self.presumed.as_ref().unwrap_or(&self.revoked).pin(feed)
     }
 
     fn apply_roster(&mut self, row: &Row, origin: RowOrigin) -> bool {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::feed::line::{Line, LineItem};
+use crate::feed::line::{Line, LineItem, Pin};
 use crate::id::{FeedId, Level, SealKey};
 
 /// Why a key was revoked.
@@ -68,6 +68,12 @@ impl Revocations {
         levels.last_key_value().map(|(_, line)| line.of_feed(feed))
     }
 
+    /// The last segment of a feed that counts, if its key is revoked and any does.
+    pub fn pin(&self, feed: &FeedId) -> Option<Pin> {
+        let levels = self.lines.get(&feed.author.key)?;
+        levels.last_key_value().and_then(|(_, line)| line.pin(feed))
+    }
+
     /// What counts of a revoked key: its feeds, and how many segments of each.
     pub fn counted(&self, key: SealKey) -> impl Iterator<Item = (FeedId, u64)> {
         let levels = self.lines.get(&key).and_then(BTreeMap::last_key_value);
@@ -83,14 +89,14 @@ impl Revocations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{AuthorId, Epoch, Lane, PlaceId, SliceId};
+    use crate::id::{AuthorId, Epoch, Hash, Lane, PlaceId, SliceId};
 
     #[test]
     fn the_highest_levels_line_counts_and_a_key_without_one_is_not_revoked() {
         let key = SealKey([1; 32]);
         let author = AuthorId { key, epoch: Epoch([2; 16]) };
         let (slice, lane) = (SliceId::ledger(PlaceId([3; 8])), Lane::Ordinary);
-        let item = |count| [LineItem { slice, lane, author, count }];
+        let item = |count| [LineItem { slice, lane, author, count, last: Hash::default() }];
         let feed = FeedId { slice, lane, author };
         let mut all = Revocations::default();
         assert_eq!(all.line(&feed), None);

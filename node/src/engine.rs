@@ -40,6 +40,7 @@ use taizhang_core::feed::frontier::{Frontiers, Head};
 use taizhang_core::feed::receipt::SealedReceipt;
 use taizhang_core::id::{AuthorId, Epoch, FeedId, Level, PlaceId, RecordId, SealKey, SliceId};
 use taizhang_core::place::is_shared;
+use taizhang_core::revocation::Revocations;
 use taizhang_core::rules::Evaluator;
 use taizhang_core::sync::session::SessionConfig;
 use taizhang_core::time::UtcMillis;
@@ -242,6 +243,7 @@ impl Engine {
         let mut presumed = self.directives.revoked.clone();
         // Levels are decided from the root down, so this ends after as many rounds as there are.
         for _ in 0..=Level::ALL.len() {
+            self.settle_forks(&presumed)?;
             self.store.clear_derived(self.durability)?;
             self.working.clear();
             self.held = self.store.frontiers()?;
@@ -257,6 +259,20 @@ impl Engine {
         self.line_changed = false;
         self.events.push(Event::DirectivesChanged);
         Ok(())
+    }
+
+    /// Files forked feeds by what is known of revoked keys.
+    fn settle_forks(&mut self, revoked: &Revocations) -> Result<(), StoreError> {
+        self.store.begin()?;
+        let settled = self.store.forked_feeds().and_then(|feeds| {
+            for feed in feeds {
+                if self.store.settle_line(&feed, revoked.pin(&feed))? {
+                    self.events.push(Event::Forked(feed.slice));
+                }
+            }
+            self.store.commit()
+        });
+        settled.inspect_err(|_| self.store.rollback())
     }
 
     /// Starts a group of jobs.

@@ -18,6 +18,7 @@ pub mod read;
 pub mod rights;
 pub mod rollups;
 mod rows;
+mod settle;
 pub mod twins;
 
 use std::path::{Path, PathBuf};

@@ -44,10 +44,12 @@ fn no_seed_breaks_a_promise() {
 }
 
 /// Seeds that once broke a promise, and what it was.
-const REGRESSIONS: [(u64, &str); 4] = [
+const REGRESSIONS: [(u64, &str); 6] = [
     (93, "a place event that was read before the list of its place had no effect on the tree"),
     (97, "a parked roster entry passed as seen, so honest entries of its key became void"),
     (177, "an edit that waited for a record written again was not taken up when the record came"),
+    (406, "a revoked copy wrote on beside the line, and its branch counted"),
+    (472, "a revoked copy wrote on beside the line, and its branch counted"),
     (182, "an edit of a record whose creation was still to be written again was given up"),
 ];
 

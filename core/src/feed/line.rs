@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AuthorId, FeedId, Lane, SliceId};
+use super::frontier::Head;
+use crate::id::{AuthorId, FeedId, Hash, Lane, SliceId};
 
 /// One feed of a line.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -17,12 +18,23 @@ pub struct LineItem {
     pub author: AuthorId,
     /// Segments that count.
     pub count: u64,
+    /// Hash of the last of them, so that the line stays on its branch if the feed forks below it.
+    pub last: Hash,
+}
+
+/// The segment of a feed that a line ends with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Pin {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: Hash,
 }
 
 /// How many segments of each feed count; feeds not named have none that does.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Line {
-    counts: BTreeMap<(SliceId, Lane, AuthorId), u64>,
+    heads: BTreeMap<(SliceId, Lane, AuthorId), Head>,
 }
 
 impl Line {
@@ -36,8 +48,12 @@ impl Line {
     /// Moves forward, never back.
     pub fn advance(&mut self, items: &[LineItem]) {
         for item in items {
-            let known = self.counts.entry((item.slice, item.lane, item.author)).or_default();
-            *known = (*known).max(item.count);
+            let known = self.heads.entry((item.slice, item.lane, item.author)).or_default();
+            // Of two ends of one length the smaller hash: whichever comes first.
+            let farther = item.count > known.count;
+            if farther || (item.count == known.count && item.last < known.hash) {
+                *known = Head { count: item.count, hash: item.last };
+            }
         }
     }
 
@@ -48,12 +64,18 @@ impl Line {
             lane: *lane,
             author: *author,
         };
-        self.counts.iter().map(move |(feed, count)| (named(feed), *count))
+        self.heads.iter().map(move |(feed, head)| (named(feed), head.count))
     }
 
     /// Segments of a feed that count.
     pub fn of_feed(&self, feed: &FeedId) -> u64 {
-        self.counts.get(&(feed.slice, feed.lane, feed.author)).copied().unwrap_or(0)
+        self.heads.get(&(feed.slice, feed.lane, feed.author)).map_or(0, |head| head.count)
+    }
+
+    /// The last segment of a feed that counts.
+    pub fn pin(&self, feed: &FeedId) -> Option<Pin> {
+        let head = self.heads.get(&(feed.slice, feed.lane, feed.author))?;
+        Some(Pin { number: head.count.checked_sub(1)?, hash: head.hash })
     }
 }
 
@@ -66,7 +88,7 @@ mod tests {
     fn a_line_moves_forward_never_back_and_has_nothing_of_feeds_it_does_not_name() {
         let (lane, author) = (Lane::Ordinary, AuthorId::default());
         let slice = SliceId::ledger(PlaceId([1; 8]));
-        let item = |count| LineItem { slice, lane, author, count };
+        let item = |count| LineItem { slice, lane, author, count, last: Hash([7; 32]) };
         let mut line = Line::of(&[item(5)]);
         line.advance(&[item(3)]);
         assert_eq!(line.of_feed(&FeedId { slice, lane, author }), 5);

@@ -38,8 +38,9 @@ impl Engine {
     }
 
     fn ingest_one(&mut self, one: &Verified, now: UtcMillis) -> Result<Stored, StoreError> {
+        let pin = self.directives.pin(&one.feed);
         let filed =
-            self.store.file_segment(&one.feed, one.number, one.previous, &one.sealed, now)?;
+            self.store.file_segment(&one.feed, one.number, one.previous, &one.sealed, pin, now)?;
         match filed {
             Filed::New { feed, head, forked, line_changed } => {
                 self.advanced.push((feed, head));

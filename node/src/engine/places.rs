@@ -120,8 +120,9 @@ impl Engine {
         for (slice, frontier) in &self.held.slices {
             for ((lane, author), head) in &frontier.heads {
                 if wanted(*slice, author.key) {
-                    let (slice, lane, author, count) = (*slice, *lane, *author, head.count);
-                    items.push(LineItem { slice, lane, author, count });
+                    let (slice, lane, author) = (*slice, *lane, *author);
+                    let (count, last) = (head.count, head.hash);
+                    items.push(LineItem { slice, lane, author, count, last });
                 }
             }
         }

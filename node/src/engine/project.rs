@@ -228,7 +228,7 @@ impl Engine {
         let revokes = row.ledger == directives::REVOCATION && self.directives.presumed.is_none();
         let mut crosses = revokes && self.crosses_line(key);
         let changed = !half && Arc::make_mut(&mut self.directives).apply_row(&row, origin);
-        crosses |= revokes && self.crosses_line(key);
+        crosses |= revokes && (self.crosses_line(key) || self.store.has_fork(key)?);
         let hands_over = row.ledger == directives::PLACE_EVENT
             && matches!(
                 serde_json::from_str(&row.text("content")),

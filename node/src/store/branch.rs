@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 use taizhang_core::feed::fork::branch_label;
 use taizhang_core::feed::frontier::Head;
+use taizhang_core::feed::line::Pin;
 use taizhang_core::feed::segment::Sealed;
 use taizhang_core::id::{AuthorId, Epoch, FeedId, Hash};
 use taizhang_core::time::UtcMillis;
@@ -36,21 +37,23 @@ pub enum Filed {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Row {
-    id: i64,
-    label: Epoch,
-    base: u64,
-    count: u64,
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) label: Epoch,
+    pub(super) base: u64,
+    pub(super) count: u64,
 }
 
 impl Store {
-    /// Files a verified segment of `real` (the feed that its header names).
+    /// Files a verified segment of `real` (the feed that its header names); `pin` is what a revocation
+    /// says of it.
     pub fn file_segment(
         &self,
         real: &FeedId,
         number: u64,
         previous: Hash,
         sealed: &Sealed,
+        pin: Option<Pin>,
         now: UtcMillis,
     ) -> Result<Filed, StoreError> {
         let hash = sealed.hash();
@@ -71,61 +74,26 @@ impl Store {
             None if self.feed(real)?.id != 0 => return Ok(Filed::TooMany),
             None => self.add_row(real, real.author.epoch, 0)?,
             Some(row) if row.base + row.count == number => row,
-            Some(row) => {
-                if rows.len() > BRANCHES_MAX {
+            Some(_) if rows.len() > BRANCHES_MAX => return Ok(Filed::TooMany),
+            Some(_) => {
+                // An author chooses its epochs, and might choose one that is a label here.
+                let label = branch_label(real.author, hash);
+                if self.feed(&FeedId { author: label, ..*real })?.id != 0 {
                     return Ok(Filed::TooMany);
                 }
-                return self.fork(real, row, number, sealed, now);
+                self.add_row(real, label.epoch, number)?
             }
         };
+        let forked = row.count == 0 && row.label != real.author.epoch;
         self.push_segment(row, number, sealed, now)?;
+        let line_changed = (forked || pin.is_some()) && self.settle_line(real, pin)?;
+        let filed = self.row_with(&self.rows_of_feed(real)?, number, hash)?;
+        let row = filed.ok_or_else(|| StoreError::Damaged(format!("{real}: segment {number}")))?;
         let (feed, head) = (labelled(real, row.label), self.head_of(row.id)?);
-        Ok(Filed::New { feed, head, forked: false, line_changed: false })
+        Ok(Filed::New { feed, head, forked: forked || line_changed, line_changed })
     }
 
-    /// `row` goes on with another segment at `number` already: the smaller hash keeps the row.
-    fn fork(
-        &self,
-        real: &FeedId,
-        row: Row,
-        number: u64,
-        sealed: &Sealed,
-        now: UtcMillis,
-    ) -> Result<Filed, StoreError> {
-        let hash = sealed.hash();
-        let standing = self.segment_hash(row.id, number)?.unwrap_or_default();
-        let branched = if hash > standing { hash } else { standing };
-        // An author chooses its epochs, and might choose one that is a label here.
-        let taken = FeedId { author: branch_label(real.author, branched), ..*real };
-        if self.feed(&taken)?.id != 0 {
-            return Ok(Filed::TooMany);
-        }
-        if hash > standing {
-            let label = branch_label(real.author, hash).epoch;
-            let branch = self.add_row(real, label, number)?;
-            self.push_segment(branch, number, sealed, now)?;
-            let (feed, head) = (labelled(real, label), self.head_of(branch.id)?);
-            return Ok(Filed::New { feed, head, forked: true, line_changed: false });
-        }
-        let label = branch_label(real.author, standing).epoch;
-        let branch = self.add_row(real, label, number)?;
-        let moved = self.ledger.execute(
-            "UPDATE segment SET feed_id = ?1 WHERE feed_id = ?2 AND number >= ?3",
-            params![branch.id, row.id, signed(number)],
-        )?;
-        self.set_row(branch.id, moved as u64, self.last_hash(branch.id)?)?;
-        let left = number - row.base;
-        self.set_row(row.id, left, self.last_hash(row.id)?)?;
-        self.push_segment(Row { count: left, ..row }, number, sealed, now)?;
-        Ok(Filed::New {
-            feed: labelled(real, row.label),
-            head: self.head_of(row.id)?,
-            forked: true,
-            line_changed: row.label == real.author.epoch,
-        })
-    }
-
-    fn rows_of_feed(&self, real: &FeedId) -> Result<Vec<Row>, StoreError> {
+    pub(super) fn rows_of_feed(&self, real: &FeedId) -> Result<Vec<Row>, StoreError> {
         let mut query = self.ledger.prepare_cached(
             "SELECT feed_id, epoch, base, count FROM feed WHERE is_ledger = ?1 AND place = ?2 \
              AND lane = ?3 AND author_key = ?4 AND real_epoch = ?5 ORDER BY feed_id",
@@ -148,7 +116,12 @@ impl Store {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    fn row_with(&self, rows: &[Row], number: u64, hash: Hash) -> Result<Option<Row>, StoreError> {
+    pub(super) fn row_with(
+        &self,
+        rows: &[Row],
+        number: u64,
+        hash: Hash,
+    ) -> Result<Option<Row>, StoreError> {
         for row in rows {
             if self.segment_hash(row.id, number)? == Some(hash) {
                 return Ok(Some(*row));
@@ -157,7 +130,12 @@ impl Store {
         Ok(None)
     }
 
-    fn add_row(&self, real: &FeedId, label: Epoch, base: u64) -> Result<Row, StoreError> {
+    pub(super) fn add_row(
+        &self,
+        real: &FeedId,
+        label: Epoch,
+        base: u64,
+    ) -> Result<Row, StoreError> {
         self.ledger
             .prepare_cached(
                 "INSERT INTO feed (is_ledger, place, lane, author_key, epoch, head, real_epoch, base) \
@@ -195,7 +173,7 @@ impl Store {
         Ok(())
     }
 
-    fn last_hash(&self, feed_id: i64) -> Result<Hash, StoreError> {
+    pub(super) fn last_hash(&self, feed_id: i64) -> Result<Hash, StoreError> {
         let sql = "SELECT hash FROM segment WHERE feed_id = ?1 ORDER BY number DESC LIMIT 1";
         let mut query = self.ledger.prepare_cached(sql)?;
         let found = query.query_row([feed_id], |row| rows::hash(row, 0)).optional()?;
