@@ -75,6 +75,14 @@ pub const GREETING_SLICES_MAX: usize = 32;
 /// Receipts put into one message.
 pub const RECEIPTS_PER_MESSAGE: usize = 512;
 
+/// Bytes of messages after which a bundle goes on in another file: a stick of FAT32 takes it, a PC of 1 GiB
+/// opens it.
+pub const BUNDLE_BYTES_CUT: usize = 32 * 1024 * 1024;
+/// Bytes of an encrypted file's content, unpacked: a bundle with room, or the directives of a large city.
+pub const FILE_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of an encrypted file's header: certificates, and a wrapped key for each of many receivers.
+pub const FILE_HEADER_BYTES_MAX: usize = 256 * 1024;
+
 /// Milliseconds after which a silent link is closed: twice the interval of the heartbeat.
 pub const LINK_SILENCE_MS: i64 = 60_000;
 /// Milliseconds between two heartbeats.

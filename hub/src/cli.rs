@@ -43,6 +43,17 @@ enum HubCommand {
         #[arg(long, default_value_t = LIFE_HOURS)]
         hours: i64,
     },
+    /// Answer a request file of a replica below, where there is no network / 答复申请文件
+    Admit {
+        /// The request.
+        request: PathBuf,
+        /// Place id or 12-digit code that it gets.
+        #[arg(long)]
+        place: String,
+        /// The answer to write.
+        #[arg(long)]
+        answer: PathBuf,
+    },
     /// Known places / 区划
     Places {
         /// Only children of this place.
@@ -105,6 +116,13 @@ pub fn main() -> ExitCode {
         HubCommand::Node(command) => execute(&command, &options),
         HubCommand::Init(args) => {
             finish(init(&args, &options).map_err(|error| (error, Vec::new())), &options)
+        }
+        HubCommand::Admit { request, place, answer } => {
+            let path = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+            ask(
+                &Request::AdmitFile { place, request: path(request), answer: path(answer) },
+                &options,
+            )
         }
         HubCommand::Invite { place, address, hours } => {
             ask(&Request::Invite { place, addresses: address, hours }, &options)

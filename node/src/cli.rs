@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the data folder cannot be used;
 //! 4 `check` found problems.
 
+pub mod file;
 pub mod print;
 pub mod run;
 
@@ -57,6 +58,22 @@ pub enum NodeCommand {
     Join {
         /// The code, TZ-...
         code: String,
+    },
+    /// Enrolment and renewal without a network / 无网络时注册或续期
+    #[command(subcommand)]
+    Enrol(file::EnrolCommand),
+    /// What a neighbour lacks, as files / 用U盘等文件同步
+    #[command(subcommand)]
+    Bundle(file::BundleCommand),
+    /// Copy ledger and keys into an empty folder / 备份
+    Backup {
+        /// Folder to write.
+        path: PathBuf,
+    },
+    /// Put a backup into an empty data folder / 恢复备份
+    Restore {
+        /// Folder of the backup.
+        path: PathBuf,
     },
     /// Run the replica / 运行节点
     Run(run::RunArgs),
@@ -229,13 +246,18 @@ pub fn request(command: &NodeCommand, options: &Options) -> Result<Request, Stri
             let path = std::path::absolute(&path).map_err(|error| error.to_string())?;
             Request::Export { ledger, id: record, path }
         }
+        NodeCommand::Bundle(command) => command.request()?,
+        NodeCommand::Backup { path } => Request::Backup { path: file::absolute(&path)? },
         NodeCommand::Check => Request::Check,
         NodeCommand::Rebuild => Request::Rebuild,
         NodeCommand::Audit => Request::Audit,
         NodeCommand::Rollup { place } => Request::Rollup { place },
         NodeCommand::Office(command) => Request::Office { request: command, person },
         NodeCommand::Record(command) => record_request(command, person)?,
-        NodeCommand::Join { .. } | NodeCommand::Run(_) => {
+        NodeCommand::Join { .. }
+        | NodeCommand::Enrol(_)
+        | NodeCommand::Restore { .. }
+        | NodeCommand::Run(_) => {
             return Err("not a request".into());
         }
     })
@@ -274,6 +296,8 @@ fn record_request(command: RecordCommand, person: Person) -> Result<Request, Str
 pub fn execute(command: &NodeCommand, options: &Options) -> ExitCode {
     match command {
         NodeCommand::Join { code } => finish(join(code, options), options),
+        NodeCommand::Enrol(command) => finish(file::enrol(command, options), options),
+        NodeCommand::Restore { path } => finish(file::restore(path, options), options),
         NodeCommand::Run(args) => run::run(args, options),
         other => match request(other, options) {
             Ok(request) => ask(&request, options),

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod control;
 pub mod driver;
 pub mod engine;
+pub mod file;
 pub mod identity;
 pub mod ops;
 pub mod status;

@@ -4,6 +4,7 @@
 //! the answer is the same.
 
 pub mod answer;
+pub mod file;
 pub mod import;
 pub mod mask;
 pub mod office;
@@ -161,6 +162,34 @@ pub enum Request {
     PolicyReach {
         /// Document number, or empty for all.
         doc_no: String,
+    },
+    /// Write what an office lacks as files.
+    BundleExport {
+        /// `parent`, or a place id or code.
+        to: String,
+        /// First file.
+        path: PathBuf,
+        /// Everything, whatever its receipts say.
+        all: bool,
+    },
+    /// Take such files in.
+    BundleImport {
+        /// In order.
+        paths: Vec<PathBuf>,
+    },
+    /// Answer a request file of a replica below.
+    AdmitFile {
+        /// Place id or code.
+        place: String,
+        /// The request.
+        request: PathBuf,
+        /// File to write.
+        answer: PathBuf,
+    },
+    /// Copy ledger and keys into an empty folder.
+    Backup {
+        /// Which.
+        path: PathBuf,
     },
     /// Publish catalogue parts (name, TOML).
     CataloguePublish {

@@ -188,6 +188,18 @@ impl Store {
         Ok(())
     }
 
+    /// A copy of `ledger.db` that is bound to no machine.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], disk full included.
+    pub fn copy_ledger(&self, target: &Path) -> Result<(), StoreError> {
+        self.ledger.execute("VACUUM INTO ?1", [target.to_string_lossy()])?;
+        let copy = Connection::open(target)?;
+        copy.execute("UPDATE meta SET value = x'00' WHERE key = 'binding'", [])?;
+        copy.close().map_err(|(_, error)| StoreError::from(error))
+    }
+
     /// The data folder.
     pub fn folder(&self) -> &Path {
         &self.folder

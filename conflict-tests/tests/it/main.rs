@@ -4,6 +4,7 @@
 
 mod authority;
 mod clones;
+mod files;
 mod fixture;
 mod grpc_client;
 mod kills;

@@ -94,20 +94,52 @@ impl Engine {
                 return refuse(zh, en);
             }
         };
-        let path = self.directives.tree.path(place);
-        let replica = ReplicaId(self.random());
-        let certificates =
-            match certify(&self.identity, &path, replica, wanted, now.0.div_euclid(1000)) {
-                Ok(certificates) => certificates,
-                Err(error) => {
-                    self.store.audit("enrolment refused", &error.to_string(), now)?;
-                    return refuse(error.to_string(), error.to_string());
-                }
-            };
         self.store.use_invitation(hash, now)?;
-        self.roster(place, &replica.to_string(), &certificates.chain, now)?;
-        self.project_own_directives(now)?;
-        self.store.audit("enrolled", &format!("replica {replica} of place {place}"), now)?;
+        self.admit_at(place, wanted, now)
+    }
+
+    /// Certifies the keys of a request for a place below, by the word of a person here: a new replica, or,
+    /// if its seal key is known, the same one for another term.
+    ///
+    /// # Errors
+    ///
+    /// If the place does not hang below this office, the key is revoked or of another place, or the
+    /// request does not prove its keys.
+    pub fn admit_at(
+        &mut self,
+        place: PlaceId,
+        wanted: &KeyRequest,
+        now: UtcMillis,
+    ) -> Result<Admission, CommandError> {
+        let tree = &self.directives.tree;
+        if !tree.is_above_or_same(self.place(), place) || place == self.place() {
+            return refuse("该区划不在本级之下", "the place is not below this office");
+        }
+        if self.directives.revoked.contains(wanted.seal_key) {
+            return refuse(
+                "该节点的密钥已被吊销,请重新注册",
+                "this replica's key was revoked; it must make new keys",
+            );
+        }
+        let path = tree.path(place);
+        let known = self.directives.roster.get(&wanted.seal_key);
+        let known = known.map(|known| (known.certified.place, known.certified.replica));
+        let replica = match known {
+            Some((at, _)) if at != place => {
+                return refuse("该节点属于另一个单位", "this replica is of another place");
+            }
+            Some((_, replica)) => replica,
+            None => ReplicaId(self.random()),
+        };
+        let certified = certify(&self.identity, &path, replica, wanted, now.0.div_euclid(1000));
+        let certificates =
+            certified.or_else(|error| refuse(error.to_string(), error.to_string()))?;
+        if known.is_none() {
+            self.roster(place, &replica.to_string(), &certificates.chain, now)?;
+            self.project_own_directives(now)?;
+        }
+        let word = if known.is_some() { "renewed" } else { "enrolled" };
+        self.store.audit(word, &format!("replica {replica} of place {place}"), now)?;
         let (segments, chains) = self.path_directives(place)?;
         Ok(Admission { certificates, root: self.identity.root.der().to_vec(), segments, chains })
     }

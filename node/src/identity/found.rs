@@ -1,15 +1,17 @@
 //! Founding a network, asking for a certificate, and answering such a request.
 
+use std::path::Path;
+
 use ed25519_dalek::{Signer as _, SigningKey};
 use rcgen::KeyPair;
 use taizhang_core::feed::segment::verify_seal;
-use taizhang_core::id::{Hash, PlaceId, ReplicaId, SealKey};
+use taizhang_core::id::{Hash, PlaceId, ReplicaId, SealKey, hex, unhex};
 
 use super::chain::RootOfTrust;
 use super::issue::{
     CA_DAYS, IssueError, LEAF_DAYS, Signer, new_key, public_key, request, request_key, root,
 };
-use super::keys::{Authority, Identity, KeysError};
+use super::keys::{Authority, Identity, KeysError, forget_pending, load_pending, save_pending};
 use super::names::ReplicaName;
 
 /// Why a network cannot be founded or a child not certified.
@@ -129,6 +131,46 @@ impl NewKeys {
     /// [`FoundError`].
     pub fn generate(seal: [u8; 32]) -> Result<Self, FoundError> {
         Ok(Self { tls: new_key()?, ca: new_key()?, seal: SigningKey::from_bytes(&seal) })
+    }
+
+    /// The seal key.
+    pub fn seal_key(&self) -> SigningKey {
+        self.seal.clone()
+    }
+
+    /// Keeps them in a data folder until the answer comes.
+    ///
+    /// # Errors
+    ///
+    /// [`FoundError`].
+    pub fn save(&self, data: &Path) -> Result<(), FoundError> {
+        let keys = (self.tls.serialize_pem(), self.ca.serialize_pem(), hex(&self.seal.to_bytes()));
+        let bytes = serde_json::to_vec(&keys).unwrap_or_default();
+        Ok(save_pending(data, &bytes)?)
+    }
+
+    /// The keys of a request under way in a data folder.
+    ///
+    /// # Errors
+    ///
+    /// [`FoundError`].
+    pub fn load(data: &Path) -> Result<Option<Self>, FoundError> {
+        let Some((path, bytes)) = load_pending(data)? else { return Ok(None) };
+        let damaged = || KeysError::Damaged { path: path.clone() };
+        let (tls, ca, seal): (String, String, String) =
+            serde_json::from_slice(&bytes).map_err(|_| damaged())?;
+        let key = |pem: &str| KeyPair::from_pem(pem).map_err(|_| damaged());
+        let seal = unhex(&seal).and_then(|bytes| bytes.try_into().ok()).ok_or_else(damaged)?;
+        Ok(Some(Self { tls: key(&tls)?, ca: key(&ca)?, seal: SigningKey::from_bytes(&seal) }))
+    }
+
+    /// Forgets them: the answer has come.
+    ///
+    /// # Errors
+    ///
+    /// [`FoundError`].
+    pub fn forget(data: &Path) -> Result<(), FoundError> {
+        Ok(forget_pending(data)?)
     }
 
     /// The request for certificates.

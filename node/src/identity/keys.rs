@@ -169,6 +169,34 @@ impl Identity {
     }
 }
 
+fn pending(data: &Path) -> PathBuf {
+    Identity::folder(data).join("pending.json")
+}
+
+/// Writes the keys of a request under way.
+pub(super) fn save_pending(data: &Path, bytes: &[u8]) -> Result<(), KeysError> {
+    let folder = Identity::folder(data);
+    fs::create_dir_all(&folder)
+        .map_err(|source| KeysError::File { path: folder.clone(), source })?;
+    write_private(&pending(data), bytes)
+}
+
+/// Reads them, if there are any.
+pub(super) fn load_pending(data: &Path) -> Result<Option<(PathBuf, Vec<u8>)>, KeysError> {
+    let path = pending(data);
+    match fs::read(&path) {
+        Ok(bytes) => Ok(Some((path, bytes))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(KeysError::File { path, source }),
+    }
+}
+
+/// Deletes them.
+pub(super) fn forget_pending(data: &Path) -> Result<(), KeysError> {
+    let path = pending(data);
+    fs::remove_file(&path).map_err(|source| KeysError::File { path, source })
+}
+
 #[derive(Deserialize, Serialize)]
 struct RootKeyFile {
     version: u32,

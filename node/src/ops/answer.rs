@@ -75,6 +75,12 @@ impl Replica {
             Request::PolicyList => Ok(self.policy_list()),
             Request::PolicyReach { doc_no } => self.policy_reach(&doc_no),
             Request::Office { request, person } => self.office(request, person).await,
+            Request::BundleExport { to, path, all } => self.bundle_export(&to, &path, all).await,
+            Request::BundleImport { paths } => self.bundle_import(&paths).await,
+            Request::AdmitFile { place, request, answer } => {
+                self.admit_file(&place, &request, &answer).await
+            }
+            Request::Backup { path } => self.backup(&path).await,
             other => self.write(other, progress).await,
         }
     }

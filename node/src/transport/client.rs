@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use taizhang_core::feed::segment::Sealed;
 use taizhang_core::id::PlaceId;
 use taizhang_proto::enrol::EnrolRequest;
 use taizhang_proto::enrol::enrolment_client::EnrolmentClient;
@@ -20,9 +19,10 @@ use super::tls::{client_config, enrol_config};
 use crate::driver::Replica;
 use crate::driver::link::{Peer, run_session};
 use crate::engine::admit::Admission;
+use crate::file::enrol::from_reply;
 use crate::identity::chain::RootOfTrust;
 use crate::identity::code::EnrolmentCode;
-use crate::identity::found::{Certificates, KeyRequest};
+use crate::identity::found::KeyRequest;
 
 /// Seconds to reach an address.
 const CONNECT_S: u64 = 10;
@@ -144,22 +144,11 @@ pub async fn enrol(
             .await
             .map_err(|status| DialError::Refused(status.message().to_owned()))?
             .into_inner();
-        let root = RootOfTrust::new(reply.root.clone());
+        let malformed = || DialError::Refused("malformed reply".into());
+        let (root, admission) = from_reply(reply).ok_or_else(malformed)?;
         if root.fingerprint() != code.root {
             return Err(DialError::Refused("the reply's root is not the code's".into()));
         }
-        let mut segments = Vec::with_capacity(reply.segments.len());
-        for one in reply.segments {
-            let seal = one.seal.try_into();
-            let seal = seal.map_err(|_| DialError::Refused("malformed segment".into()))?;
-            segments.push(Sealed { plain: one.plain, seal });
-        }
-        let admission = Admission {
-            certificates: Certificates { chain: reply.chain, ca_chain: reply.ca_chain },
-            root: reply.root,
-            segments,
-            chains: reply.chains.into_iter().map(|one| one.certificates).collect(),
-        };
         return Ok((root, admission));
     }
     Err(last)

@@ -1,5 +1,6 @@
 //! Between session messages and protobuf frames.
 
+use prost::Message as _;
 use taizhang_core::feed::frontier::Head;
 use taizhang_core::feed::receipt::SealedReceipt;
 use taizhang_core::feed::segment::Sealed;
@@ -9,6 +10,25 @@ use taizhang_core::id::{
 use taizhang_core::sync::message::{Hello, Message, Refusal, SliceHeads};
 use taizhang_core::time::UtcMillis;
 use taizhang_proto::sync::{self as wire, frame::Body};
+
+/// Messages as length-delimited frames, for a file.
+pub fn frames_to_bytes(messages: Vec<Message>) -> Vec<u8> {
+    messages.into_iter().flat_map(|one| to_frame(one).encode_length_delimited_to_vec()).collect()
+}
+
+/// The messages of such a file; none if a frame cannot be read.
+pub fn frames_from_bytes(mut bytes: &[u8]) -> Option<Vec<Message>> {
+    let mut messages = Vec::new();
+    while !bytes.is_empty() {
+        let length = prost::decode_length_delimiter(bytes).ok()?;
+        if length > taizhang_core::limits::MESSAGE_BYTES_MAX {
+            return None;
+        }
+        let frame = wire::Frame::decode_length_delimited(&mut bytes).ok()?;
+        messages.push(from_frame(frame).ok()?);
+    }
+    Some(messages)
+}
 
 /// A frame that means nothing here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]

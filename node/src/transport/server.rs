@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use taizhang_core::id::SealKey;
 use taizhang_proto::enrol::enrolment_server::{Enrolment, EnrolmentServer};
-use taizhang_proto::enrol::{AuthorChain, EnrolReply, EnrolRequest, SealedSegment};
+use taizhang_proto::enrol::{EnrolReply, EnrolRequest};
 use taizhang_proto::sync::Frame;
 use taizhang_proto::sync::sync_server::{Sync as SyncService, SyncServer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,6 +25,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::tls::{ALPN_ENROL, server_configs};
 use crate::driver::Replica;
 use crate::driver::link::{Peer, run_session};
+use crate::file::enrol::to_reply;
 use crate::identity::chain::CheckedChain;
 use crate::identity::code::WRONG_SECRETS_MAX;
 use crate::identity::found::KeyRequest;
@@ -263,19 +264,6 @@ impl Enrolment for EnrolmentDesk {
             }
             Status::permission_denied(error.to_string())
         })?;
-        let segments = admission.segments.into_iter();
-        Ok(Response::new(EnrolReply {
-            chain: admission.certificates.chain,
-            root: admission.root,
-            ca_chain: admission.certificates.ca_chain,
-            segments: segments
-                .map(|one| SealedSegment { plain: one.plain, seal: one.seal.to_vec() })
-                .collect(),
-            chains: admission
-                .chains
-                .into_iter()
-                .map(|certificates| AuthorChain { certificates })
-                .collect(),
-        }))
+        Ok(Response::new(to_reply(admission)))
     }
 }

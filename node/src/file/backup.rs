@@ -1,0 +1,176 @@
+//! Backups: the ledger and the keys of a replica that goes on running, and putting them back.
+//!
+//! A backup is bound to no machine: whoever opens it begins a new epoch before writing, so that it can be
+//! put back while its original lives (DESIGN §4).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+use taizhang_core::id::{Hash, PlaceId, ReplicaId};
+use taizhang_core::time::UtcMillis;
+
+use crate::engine::Engine;
+use crate::identity::keys::Identity;
+use crate::store::StoreError;
+
+const MANIFEST: &str = "backup.json";
+const LEDGER: &str = "ledger.db";
+
+/// What a backup folder holds.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Manifest {
+    version: u32,
+    /// The office.
+    pub place: PlaceId,
+    /// Its replica.
+    pub replica: ReplicaId,
+    /// When it was made, by the replica's clock.
+    pub made_ms: i64,
+    /// Segments in it.
+    pub segments: u64,
+    /// BLAKE3 of each file.
+    files: Vec<(PathBuf, Hash)>,
+}
+
+/// Why a backup cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A file.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The target is in use.
+    #[error("{path} 不是空目录,请另选 / {path} is not an empty folder; choose another")]
+    NotEmpty {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The copy is not what was written.
+    #[error(
+        "备份文件 {path} 已损坏,请用另一份 / the backup file {path} is damaged; use another one"
+    )]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// SQLite.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+fn at(path: &Path) -> impl Fn(std::io::Error) -> BackupError {
+    let path = path.to_owned();
+    move |source| BackupError::File { path: path.clone(), source }
+}
+
+fn empty_folder(path: &Path) -> Result<(), BackupError> {
+    fs::create_dir_all(path).map_err(at(path))?;
+    if fs::read_dir(path).map_err(at(path))?.next().is_some() {
+        return Err(BackupError::NotEmpty { path: path.to_owned() });
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(at(path))?;
+    }
+    Ok(())
+}
+
+fn hash_of(path: &Path) -> Result<Hash, BackupError> {
+    let mut file = fs::File::open(path).map_err(at(path))?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&mut file).map_err(at(path))?;
+    Ok(Hash(*hasher.finalize().as_bytes()))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
+    fs::copy(from, to).map_err(at(to))?;
+    fs::File::open(to).and_then(|file| file.sync_all()).map_err(at(to))
+}
+
+/// Writes a backup of a running replica into an empty folder, and checks it.
+///
+/// # Errors
+///
+/// [`BackupError`]; the replica is untouched.
+pub fn backup(engine: &mut Engine, target: &Path, now: UtcMillis) -> Result<Manifest, BackupError> {
+    empty_folder(target)?;
+    engine.begin()?;
+    let flushed = engine.flush(now);
+    match flushed {
+        Ok(()) => engine.commit()?,
+        Err(error) => {
+            engine.abort();
+            return Err(error.into());
+        }
+    }
+    let ledger = target.join(LEDGER);
+    engine.store.copy_ledger(&ledger)?;
+    let source = Identity::folder(engine.store.folder());
+    let keys = Identity::folder(target);
+    fs::create_dir_all(&keys).map_err(at(&keys))?;
+    let mut files = vec![(PathBuf::from(LEDGER), hash_of(&ledger)?)];
+    for entry in fs::read_dir(&source).map_err(at(&source))?.flatten() {
+        let to = keys.join(entry.file_name());
+        copy(&entry.path(), &to)?;
+        files.push((Path::new("identity").join(entry.file_name()), hash_of(&to)?));
+    }
+    let segments = segments_in(&ledger)?;
+    let name = &engine.identity.checked.name;
+    let (place, replica, made_ms) = (name.place(), name.replica, now.0);
+    let manifest = Manifest { version: 1, place, replica, made_ms, segments, files };
+    let path = target.join(MANIFEST);
+    fs::write(&path, serde_json::to_vec_pretty(&manifest).unwrap_or_default())
+        .map_err(at(&path))?;
+    engine.begin()?;
+    engine.store.audit("backup", &target.display().to_string(), now)?;
+    engine.commit()?;
+    Ok(manifest)
+}
+
+/// Checks a ledger with SQLite's own means, and counts its segments.
+fn segments_in(path: &Path) -> Result<u64, BackupError> {
+    let db = Connection::open(path)?;
+    let word: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+    if word != "ok" {
+        return Err(BackupError::Damaged { path: path.to_owned() });
+    }
+    let count: i64 = db.query_row("SELECT count(*) FROM segment", [], |row| row.get(0))?;
+    Ok(count.unsigned_abs())
+}
+
+/// Puts a backup into an empty data folder.
+///
+/// # Errors
+///
+/// [`BackupError`]; the backup is untouched.
+pub fn restore(source: &Path, data: &Path) -> Result<Manifest, BackupError> {
+    let path = source.join(MANIFEST);
+    let bytes = fs::read(&path).map_err(at(&path))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&bytes).map_err(|_| BackupError::Damaged { path: path.clone() })?;
+    for (name, expected) in &manifest.files {
+        let path = source.join(name);
+        let inside = name.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        if !inside || hash_of(&path)? != *expected {
+            return Err(BackupError::Damaged { path });
+        }
+    }
+    empty_folder(data)?;
+    let keys = Identity::folder(data);
+    fs::create_dir_all(&keys).map_err(at(&keys))?;
+    for (name, _) in &manifest.files {
+        copy(&source.join(name), &data.join(name))?;
+    }
+    segments_in(&data.join(LEDGER))?;
+    Ok(manifest)
+}
