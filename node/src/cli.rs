@@ -23,6 +23,7 @@ use crate::engine::{Engine, Surroundings};
 use crate::identity::code::EnrolmentCode;
 use crate::identity::found::NewKeys;
 use crate::identity::keys::Identity;
+use crate::identity::renew::renew_city;
 use crate::ops::{OpsError, Request};
 use crate::store::{Durability, StoreError};
 use crate::transport::client;
@@ -355,7 +356,12 @@ pub fn open(options: &Options) -> Result<Replica, String> {
             options.data.display()
         ));
     }
-    let identity = Identity::load(&options.data).map_err(|error| error.to_string())?;
+    let mut identity = Identity::load(&options.data).map_err(|error| error.to_string())?;
+    let now_s = clock::now().0.div_euclid(1000);
+    if let Some(fresh) = renew_city(&identity, now_s).map_err(|error| error.to_string())? {
+        fresh.save(&options.data).map_err(|error| error.to_string())?;
+        identity = fresh;
+    }
     let engine = Engine::open(&options.data, identity, outside(&options.data), clock::now());
     let engine = engine.map_err(|error: StoreError| error.to_string())?;
     Replica::start(engine).map_err(|error| error.to_string())
@@ -385,12 +391,20 @@ fn join(code: &str, options: &Options) -> Result<Value, (String, Vec<String>)> {
 }
 
 fn join_folder(code: &str, options: &Options) -> Result<Value, String> {
-    if Identity::exists(&options.data) {
-        return Err(format!("{} holds a replica already", options.data.display()));
-    }
     let code = EnrolmentCode::parse(code).map_err(|error| error.to_string())?;
     let mut seal = [0; 32];
     chance()(&mut seal);
+    // A folder that holds a replica asks for another term of it: the parent's consent after expiry.
+    if Identity::exists(&options.data) {
+        let old = Identity::load(&options.data).map_err(|error| error.to_string())?;
+        if old.root.fingerprint() != code.root {
+            let data = options.data.display();
+            return Err(format!(
+                "{data} holds a replica of another network already / 该目录属于另一个网络"
+            ));
+        }
+        seal = old.seal.to_bytes();
+    }
     let keys = NewKeys::generate(seal).map_err(|error| error.to_string())?;
     let wanted = keys.request().map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -57,7 +57,7 @@ struct Inner {
     jobs: std::sync::mpsc::Sender<Job>,
     events: broadcast::Sender<Event>,
     directives: RwLock<Arc<Directives>>,
-    identity: Arc<Identity>,
+    identity: RwLock<Arc<Identity>>,
     folder: PathBuf,
     links: Mutex<BTreeMap<ReplicaId, LinkState>>,
     readers: Readers,
@@ -78,7 +78,7 @@ impl Replica {
             jobs,
             events,
             directives: RwLock::new(Arc::clone(&engine.directives)),
-            identity: Arc::clone(&engine.identity),
+            identity: RwLock::new(Arc::clone(&engine.identity)),
             folder: engine.store.folder().to_owned(),
             links: Mutex::new(BTreeMap::new()),
             readers: Readers::new(engine.store.folder()),
@@ -98,14 +98,24 @@ impl Replica {
         Ok(replica)
     }
 
-    /// Keys and chain.
-    pub fn identity(&self) -> &Arc<Identity> {
-        &self.inner.identity
+    /// Keys and chain, of the present term.
+    pub fn identity(&self) -> Arc<Identity> {
+        match self.inner.identity.read() {
+            Ok(guard) => Arc::clone(&guard),
+            Err(poisoned) => Arc::clone(&poisoned.into_inner()),
+        }
+    }
+
+    /// Links use another term's certificate from now on.
+    pub(crate) fn set_identity(&self, identity: Identity) {
+        if let Ok(mut guard) = self.inner.identity.write() {
+            *guard = Arc::new(identity);
+        }
     }
 
     /// Own place.
     pub fn place(&self) -> PlaceId {
-        self.inner.identity.checked.name.place()
+        self.identity().checked.name.place()
     }
 
     /// Read-only snapshots.
@@ -191,7 +201,8 @@ impl Replica {
 
     /// The place that this replica dials: by the tree, or by its certificate before it has one.
     pub fn dial_parent(&self) -> Option<PlaceId> {
-        let path = &self.identity().checked.name.path;
+        let identity = self.identity();
+        let path = &identity.checked.name.path;
         let certified = path.len().checked_sub(2).map(|at| path[at]);
         self.directives().tree.dial_parent(self.place()).or(certified)
     }

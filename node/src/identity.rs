@@ -9,3 +9,4 @@ pub mod found;
 pub mod issue;
 pub mod keys;
 pub mod names;
+pub mod renew;

@@ -11,6 +11,7 @@ mod kills;
 mod laws;
 mod office;
 mod refusals;
+mod renewal;
 mod rights;
 mod scenarios;
 mod swarm;

@@ -6,7 +6,9 @@ use taizhang_core::id::ReplicaId;
 use taizhang_core::sync::backoff::pause_ms;
 
 use super::Replica;
-use crate::transport::client::sync_once;
+use crate::identity::found::NewKeys;
+use crate::identity::renew;
+use crate::transport::client::{self, sync_once};
 
 /// Who dials, and where.
 pub struct Dialling {
@@ -16,6 +18,33 @@ pub struct Dialling {
     pub addresses: Vec<String>,
 }
 
+/// Asks for another term when 60 % of the present one are over; what fails is tried again at the next dial.
+async fn renew_if_due(replica: &Replica, addresses: &[String]) {
+    let (identity, now_s) = (replica.identity(), super::clock::now().0.div_euclid(1000));
+    if !renew::is_due(&identity, now_s) {
+        return;
+    }
+    let renewed = async {
+        let keys = NewKeys::generate(identity.seal.to_bytes()).map_err(|e| e.to_string())?;
+        let wanted = keys.request().map_err(|e| e.to_string())?;
+        let asked = client::renew(&identity, addresses, &wanted).await;
+        let admission = asked.map_err(|e| e.to_string())?;
+        let (root, parents) = (identity.root.clone(), identity.parents.clone());
+        let fresh = keys.accept(root, admission.certificates, parents);
+        let fresh = fresh.map_err(|e| e.to_string())?;
+        fresh.save(replica.folder()).map_err(|e| e.to_string())?;
+        Ok::<_, String>(fresh)
+    };
+    match renewed.await {
+        Ok(fresh) => {
+            let until = fresh.checked.valid_s.1;
+            replica.set_identity(fresh);
+            replica.audit("renewed", format!("own certificate until {until} s"));
+        }
+        Err(error) => tracing::warn!(error, "the certificate could not be renewed"),
+    }
+}
+
 /// Dials until the replica closes. The city has no parent and returns at once.
 pub async fn keep_dialling(dialling: Dialling) {
     let Dialling { replica, addresses } = dialling;
@@ -23,6 +52,7 @@ pub async fn keep_dialling(dialling: Dialling) {
     loop {
         // A hand-over gives the place another parent while it is off-line.
         let Some(parent) = replica.dial_parent() else { return };
+        renew_if_due(&replica, &addresses).await;
         for address in &addresses {
             let ended = tokio::select! {
                 ended = sync_once(&replica, parent, address) => ended,

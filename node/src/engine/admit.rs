@@ -144,6 +144,33 @@ impl Engine {
         Ok(Admission { certificates, root: self.identity.root.der().to_vec(), segments, chains })
     }
 
+    /// Gives a replica that shows its present certificate another term.
+    ///
+    /// # Errors
+    ///
+    /// If the certificate is of another network, of another key or place, or no longer valid by this
+    /// clock: then a person gives consent with a code.
+    pub fn renew(
+        &mut self,
+        chain: &[Vec<u8>],
+        wanted: &KeyRequest,
+        now: UtcMillis,
+    ) -> Result<Admission, CommandError> {
+        let checked = self.identity.root.check(chain);
+        let checked = checked.or_else(|error| refuse(error.to_string(), error.to_string()))?;
+        let known = self.directives.roster.contains_key(&wanted.seal_key);
+        if checked.seal_key != wanted.seal_key || !known {
+            return refuse("证书与密钥不符", "the certificate is of another key");
+        }
+        if now.0.div_euclid(1000) > checked.valid_s.1 {
+            return refuse(
+                "证书已过期,请上级生成注册码后再加入",
+                "the certificate has expired; join again with a code from the parent",
+            );
+        }
+        self.admit_at(checked.name.place(), wanted, now)
+    }
+
     /// Segments of the directive slices on the path to `place`, in order of arrival.
     #[expect(clippy::type_complexity, reason = "segments and chains")]
     fn path_directives(

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use taizhang_core::id::PlaceId;
+use taizhang_core::id::{Hash, PlaceId};
 use taizhang_proto::enrol::EnrolRequest;
 use taizhang_proto::enrol::enrolment_client::EnrolmentClient;
 use taizhang_proto::sync::sync_client::SyncClient;
@@ -23,6 +23,7 @@ use crate::file::enrol::from_reply;
 use crate::identity::chain::RootOfTrust;
 use crate::identity::code::EnrolmentCode;
 use crate::identity::found::KeyRequest;
+use crate::identity::keys::Identity;
 
 /// Seconds to reach an address.
 const CONNECT_S: u64 = 10;
@@ -92,7 +93,7 @@ pub async fn sync_once(
     parent: PlaceId,
     address: &str,
 ) -> Result<String, DialError> {
-    let config = client_config(replica.identity(), parent, replica.revocation_check())
+    let config = client_config(&replica.identity(), parent, replica.revocation_check())
         .map_err(|error| DialError::Refused(error.to_string()))?;
     let channel = channel(address, config).await?;
     let limit = taizhang_core::limits::MESSAGE_BYTES_MAX;
@@ -120,9 +121,46 @@ pub async fn enrol(
     code: &EnrolmentCode,
     wanted: &KeyRequest,
 ) -> Result<(RootOfTrust, Admission), DialError> {
-    let config = enrol_config(code.root).map_err(|error| DialError::Refused(error.to_string()))?;
+    let request = EnrolRequest {
+        secret: code.secret_text(),
+        request: wanted.request.clone(),
+        seal_key: wanted.seal_key.0.to_vec(),
+        seal: wanted.seal.to_vec(),
+        ca_request: wanted.ca_request.clone(),
+        chain: Vec::new(),
+    };
+    ask(code.root, &code.addresses, request).await
+}
+
+/// Asks the parent for another term, by the present certificate.
+///
+/// # Errors
+///
+/// [`DialError`]; an expired certificate needs a code from the parent.
+pub async fn renew(
+    identity: &Identity,
+    addresses: &[String],
+    wanted: &KeyRequest,
+) -> Result<Admission, DialError> {
+    let request = EnrolRequest {
+        secret: String::new(),
+        request: wanted.request.clone(),
+        seal_key: wanted.seal_key.0.to_vec(),
+        seal: wanted.seal.to_vec(),
+        ca_request: wanted.ca_request.clone(),
+        chain: identity.chain.clone(),
+    };
+    Ok(ask(identity.root.fingerprint(), addresses, request).await?.1)
+}
+
+async fn ask(
+    pinned: Hash,
+    addresses: &[String],
+    request: EnrolRequest,
+) -> Result<(RootOfTrust, Admission), DialError> {
+    let config = enrol_config(pinned).map_err(|error| DialError::Refused(error.to_string()))?;
     let mut last = DialError::NoAddress;
-    for address in &code.addresses {
+    for address in addresses {
         let channel = match channel(address, Arc::clone(&config)).await {
             Ok(channel) => channel,
             Err(error) => {
@@ -132,21 +170,14 @@ pub async fn enrol(
         };
         let mut client =
             EnrolmentClient::new(channel).max_decoding_message_size(ENROL_REPLY_BYTES_MAX);
-        let request = EnrolRequest {
-            secret: code.secret_text(),
-            request: wanted.request.clone(),
-            seal_key: wanted.seal_key.0.to_vec(),
-            seal: wanted.seal.to_vec(),
-            ca_request: wanted.ca_request.clone(),
-        };
         let reply = client
-            .enrol(request)
+            .enrol(request.clone())
             .await
             .map_err(|status| DialError::Refused(status.message().to_owned()))?
             .into_inner();
         let malformed = || DialError::Refused("malformed reply".into());
         let (root, admission) = from_reply(reply).ok_or_else(malformed)?;
-        if root.fingerprint() != code.root {
+        if root.fingerprint() != pinned {
             return Err(DialError::Refused("the reply's root is not the code's".into()));
         }
         return Ok((root, admission));

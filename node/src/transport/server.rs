@@ -22,13 +22,14 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::tls::{ALPN_ENROL, server_configs};
+use super::tls::{ALPN_ENROL, Refusals, server_configs};
 use crate::driver::Replica;
 use crate::driver::link::{Peer, run_session};
 use crate::file::enrol::to_reply;
 use crate::identity::chain::CheckedChain;
 use crate::identity::code::WRONG_SECRETS_MAX;
 use crate::identity::found::KeyRequest;
+use crate::identity::keys::Identity;
 
 /// Seconds for a handshake.
 const HANDSHAKE_S: u64 = 10;
@@ -120,10 +121,10 @@ pub async fn serve(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let auditor = replica.clone();
     let refused = Arc::new(move |text: String| auditor.audit("peer refused", text));
-    let (sync, enrol) = server_configs(replica.identity(), refused, replica.revocation_check())?;
+    let configs = Configs::new(&replica, refused)?;
     let (sender, incoming) = mpsc::channel::<Result<Connection, io::Error>>(64);
     let acceptor = replica.clone();
-    tokio::spawn(accept_loop(listener, sender, sync, enrol, acceptor));
+    tokio::spawn(accept_loop(listener, sender, configs, acceptor));
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<SyncServer<Service>>().await;
     let needs_certificate = |request: Request<()>| match request.extensions().get::<PeerInfo>() {
@@ -149,11 +150,38 @@ pub async fn serve(
     Ok(())
 }
 
+/// What both kinds of connections are answered with: by the certificate of the present term.
+struct Configs {
+    identity: Arc<Identity>,
+    refused: Refusals,
+    sync: Arc<ServerConfig>,
+    enrol: Arc<ServerConfig>,
+}
+
+impl Configs {
+    fn new(replica: &Replica, refused: Refusals) -> Result<Self, rustls::Error> {
+        let identity = replica.identity();
+        let (sync, enrol) =
+            server_configs(&identity, Arc::clone(&refused), replica.revocation_check())?;
+        Ok(Self { identity, refused, sync, enrol })
+    }
+
+    /// Takes up a renewed certificate.
+    fn follow(&mut self, replica: &Replica) {
+        if Arc::ptr_eq(&self.identity, &replica.identity()) {
+            return;
+        }
+        match Self::new(replica, Arc::clone(&self.refused)) {
+            Ok(fresh) => *self = fresh,
+            Err(error) => tracing::error!(%error, "the renewed certificate cannot be used"),
+        }
+    }
+}
+
 async fn accept_loop(
     listener: TcpListener,
     sender: mpsc::Sender<Result<Connection, io::Error>>,
-    sync: Arc<ServerConfig>,
-    enrol: Arc<ServerConfig>,
+    mut configs: Configs,
     replica: Replica,
 ) {
     let room = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES_MAX));
@@ -167,8 +195,9 @@ async fn accept_loop(
             continue;
         };
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let (sender, sync, enrol, replica) =
-            (sender.clone(), Arc::clone(&sync), Arc::clone(&enrol), replica.clone());
+        configs.follow(&replica);
+        let (sync, enrol) = (Arc::clone(&configs.sync), Arc::clone(&configs.enrol));
+        let (sender, replica) = (sender.clone(), replica.clone());
         tokio::spawn(async move {
             let _permit = permit;
             if tcp.set_nodelay(true).is_err() {
@@ -255,10 +284,14 @@ impl Enrolment for EnrolmentDesk {
             seal: request.seal.try_into().map_err(|_| ()).map_err(bad)?,
             ca_request: request.ca_request,
         };
-        let secret = request.secret;
-        let admitted =
-            self.replica.run(move |engine, now| engine.admit(&secret, &wanted, now)).await;
+        let (secret, chain) = (request.secret, request.chain);
+        let admitted = if secret.is_empty() && !chain.is_empty() {
+            self.replica.run(move |engine, now| engine.renew(&chain, &wanted, now)).await
+        } else {
+            self.replica.run(move |engine, now| engine.admit(&secret, &wanted, now)).await
+        };
         let admission = admitted.map_err(|error| {
+            self.replica.audit("enrolment refused", error.to_string());
             if let Ok(mut wrong) = self.wrong.lock() {
                 wrong.0 += 1;
             }
