@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a judge that cannot go on panics, and the test fails")]
 
 pub mod chance;
+pub mod disk;
 pub mod oracle;
 pub mod plan;
 pub mod player;

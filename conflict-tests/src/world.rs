@@ -371,8 +371,9 @@ impl World {
     /// Kills a replica between two transactions, and loses its links.
     pub fn crash(&mut self, node: Node) {
         self.note(format!("{} goes down", self.replicas[node].name));
-        self.replicas[node].engine = None;
+        // The judges' handle first: the last one to close folds the log into the file.
         self.replicas[node].disk = OnceCell::new();
+        self.replicas[node].engine = None;
         for link in self.links.iter_mut().filter(|link| link.child == node || link.parent == node) {
             link.drop_sessions();
         }

@@ -29,12 +29,30 @@ const LEDGER_MIGRATIONS: [&str; 2] =
     [include_str!("../migrations/ledger_0001.sql"), include_str!("../migrations/ledger_0002.sql")];
 const DERIVED_SCHEMA: &str = include_str!("../migrations/derived_0001.sql");
 
+/// Bytes that stay free: a rebuild and a backup's log fit in.
+const DISK_RESERVE_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Why the store cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite refused; the text names disk full, read-only or damage.
+    /// No space is left, or less than the reserve.
+    #[error(
+        "磁盘已满,没有保存;请清理磁盘后重试 / the disk is full and nothing was saved; free some space and \
+         try again"
+    )]
+    DiskFull,
+    /// The disk, or the folder, cannot be written.
+    #[error(
+        "数据目录不可写,没有保存;请检查磁盘和权限 / the data folder cannot be written and nothing was \
+         saved; check the disk and its permissions"
+    )]
+    ReadOnly,
+    /// The group to which a job belonged failed.
+    #[error("没有保存:{0} / nothing was saved: {0}")]
+    Failed(String),
+    /// SQLite refused.
     #[error("database: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(rusqlite::Error),
     /// The folder cannot be used.
     #[error("{path}: {source}")]
     File {
@@ -59,6 +77,36 @@ pub enum StoreError {
     Damaged(String),
 }
 
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull,
+            Some(rusqlite::ErrorCode::ReadOnly) => Self::ReadOnly,
+            _ => Self::Sqlite(error),
+        }
+    }
+}
+
+impl StoreError {
+    fn file(path: &Path, source: std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        match source.kind() {
+            Kind::StorageFull => Self::DiskFull,
+            Kind::ReadOnlyFilesystem | Kind::PermissionDenied => Self::ReadOnly,
+            _ => Self::File { path: path.to_owned(), source },
+        }
+    }
+
+    /// The same for another asker of the group that failed.
+    pub fn again(&self) -> Self {
+        match self {
+            Self::DiskFull => Self::DiskFull,
+            Self::ReadOnly => Self::ReadOnly,
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
 /// How durable commits are. Tests on memory disks may give up fsync; nothing else may.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Durability {
@@ -73,6 +121,7 @@ pub struct Store {
     pub(crate) ledger: Connection,
     pub(crate) derived: Connection,
     folder: PathBuf,
+    durability: Durability,
     _lock: std::fs::File,
 }
 
@@ -136,7 +185,7 @@ fn remove_derived(path: &Path) -> Result<(), StoreError> {
         let name = PathBuf::from(name);
         match std::fs::remove_file(&name) {
             Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StoreError::File { path: name, source });
+                return Err(StoreError::file(&name, source));
             }
             _ => {}
         }
@@ -151,7 +200,7 @@ impl Store {
     ///
     /// [`StoreError`]; `InUse` if another process holds the folder.
     pub fn open(folder: &Path, durability: Durability) -> Result<Self, StoreError> {
-        let file_error = |source| StoreError::File { path: folder.to_owned(), source };
+        let file_error = |source| StoreError::file(folder, source);
         std::fs::create_dir_all(folder.join("blobs")).map_err(file_error)?;
         #[cfg(unix)]
         {
@@ -172,7 +221,7 @@ impl Store {
         pragmas(&ledger, if durability == Durability::Full { "FULL" } else { "OFF" })?;
         migrate(&ledger)?;
         let derived = open_derived(&folder.join("derived.db"), durability)?;
-        Ok(Self { ledger, derived, folder: folder.to_owned(), _lock: lock })
+        Ok(Self { ledger, derived, folder: folder.to_owned(), durability, _lock: lock })
     }
 
     /// Deletes `derived.db` and makes an empty one.
@@ -186,6 +235,23 @@ impl Store {
         remove_derived(&path)?;
         self.derived = open_derived(&path, durability)?;
         Ok(())
+    }
+
+    /// Whether there is room to write more: what runs into the end of the disk leaves less to repair it
+    /// with.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::DiskFull`].
+    pub fn room(&self) -> Result<(), StoreError> {
+        let free = match self.durability {
+            Durability::Full => fs4::available_space(&self.folder),
+            Durability::Simulated => return Ok(()),
+        };
+        match free {
+            Ok(free) if free < DISK_RESERVE_BYTES => Err(StoreError::DiskFull),
+            _ => Ok(()),
+        }
     }
 
     /// A copy of `ledger.db` that is bound to no machine.

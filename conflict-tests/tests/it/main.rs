@@ -10,6 +10,7 @@ mod grpc_client;
 mod kills;
 mod laws;
 mod office;
+mod power;
 mod refusals;
 mod renewal;
 mod rights;

@@ -19,7 +19,7 @@ const GROUP_MAX: usize = 64;
 pub type Outcome = Result<(), StoreError>;
 
 type Finish = Box<dyn FnOnce(Outcome) + Send>;
-type Work = Box<dyn FnOnce(&mut Engine, UtcMillis) -> (bool, Finish) + Send>;
+type Work = Box<dyn FnOnce(Result<&mut Engine, StoreError>, UtcMillis) -> (bool, Finish) + Send>;
 
 /// One unit of work for the engine.
 pub struct Job {
@@ -35,7 +35,10 @@ impl Job {
     ) -> (Self, oneshot::Receiver<Result<T, CommandError>>) {
         let (sender, receiver) = oneshot::channel();
         let work: Work = Box::new(move |engine, now| {
-            let result = job(engine, now);
+            let result = match engine {
+                Ok(engine) => job(engine, now),
+                Err(error) => Err(CommandError::Store(error)),
+            };
             let good = result.is_ok();
             let finish: Finish = Box::new(move |outcome| {
                 let result = match outcome {
@@ -111,7 +114,7 @@ pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
 fn commit_group(engine: &mut Engine, group: Vec<Job>) {
     let (alone, group): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| job.alone);
     for job in alone {
-        let (_, finish) = (job.work)(engine, clock::now());
+        let (_, finish) = (job.work)(Ok(engine), clock::now());
         finish(Ok(()));
     }
     if group.is_empty() {
@@ -120,14 +123,17 @@ fn commit_group(engine: &mut Engine, group: Vec<Job>) {
     if let Err(error) = engine.begin() {
         tracing::error!(%error, "no transaction");
         engine.abort();
-        // Each asker learns it: the job is not run.
+        for job in group {
+            let (_, finish) = (job.work)(Err(error.again()), clock::now());
+            finish(Ok(()));
+        }
         return;
     }
     let mut broken = None;
     let mut finishes = Vec::with_capacity(group.len());
     for job in group {
         let prepared = engine.save_point();
-        let (good, finish) = (job.work)(engine, clock::now());
+        let (good, finish) = (job.work)(Ok(&mut *engine), clock::now());
         finishes.push(finish);
         if let Err(error) = prepared.and_then(|()| engine.end_save_point(good)) {
             broken = Some(error);
@@ -141,12 +147,8 @@ fn commit_group(engine: &mut Engine, group: Vec<Job>) {
             Err(error)
         }
     };
-    let text = outcome.as_ref().err().map(ToString::to_string);
     for finish in finishes {
-        finish(match &text {
-            None => Ok(()),
-            Some(text) => Err(StoreError::Damaged(text.clone())),
-        });
+        finish(outcome.as_ref().map_err(StoreError::again).copied());
     }
 }
 

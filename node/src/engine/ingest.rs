@@ -28,6 +28,7 @@ impl Engine {
     ///
     /// [`StoreError`].
     pub fn ingest(&mut self, batch: &Batch, now: UtcMillis) -> Result<Vec<Stored>, StoreError> {
+        self.store.room()?;
         for chain in &batch.chains {
             if let Ok(key) = self.read_chain(chain) {
                 self.store.put_chain(key, chain)?;

@@ -95,6 +95,7 @@ impl Engine {
         {
             return Err(SaveError::TooLarge);
         }
+        self.store.room()?;
         let feed = self.own_feed(slice, lane);
         if slice.kind == SliceKind::Directive {
             self.store.push_tail(slice, lane, &entry.to_bytes())?;
