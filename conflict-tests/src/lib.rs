@@ -10,6 +10,7 @@
 
 pub mod chance;
 pub mod disk;
+pub mod fuzz;
 pub mod oracle;
 pub mod plan;
 pub mod player;

@@ -13,7 +13,8 @@ use crate::office::{Office, clerk, household};
 /// 300 in CI; `KILLS=1000` by hand.
 fn kills() -> u64 {
     let asked = std::env::var("KILLS").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(if std::env::var_os("TAIZHANG_CI").is_some() { 300 } else { 30 })
+    let ci = std::env::var_os("TAIZHANG_CI").is_some();
+    asked.unwrap_or(if ci { 300 } else { 30 })
 }
 
 /// Goal: nothing that `record set` acknowledged is lost (promise 1).

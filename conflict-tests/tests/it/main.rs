@@ -6,6 +6,7 @@ mod authority;
 mod clones;
 mod files;
 mod fixture;
+mod fuzz;
 mod grpc_client;
 mod kills;
 mod laws;

@@ -261,3 +261,18 @@ fn unpack(packed: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     bounded.read_to_end(&mut body).map_err(|_| EnvelopeError::Altered)?;
     if body.len() as u64 > limit { Err(EnvelopeError::TooLarge) } else { Ok(body) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_bytes_that_unpack_without_end_are_given_up() {
+        let zeros = vec![0; limits::FILE_BODY_BYTES_MAX + 1];
+        let bomb = zstd::bulk::compress(&zeros, 3).unwrap();
+        assert!(bomb.len() < 16 * 1024);
+        assert!(matches!(unpack(&bomb), Err(EnvelopeError::TooLarge)));
+        let fits = zstd::bulk::compress(&zeros[1..], 3).unwrap();
+        assert_eq!(unpack(&fits).unwrap().len(), limits::FILE_BODY_BYTES_MAX);
+    }
+}

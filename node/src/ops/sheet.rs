@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use calamine::{Data, Reader as _, open_workbook_auto};
+use calamine::{Data, DataRef, Reader as _, Sheets, Xlsx, open_workbook_auto};
 use taizhang_core::catalogue::{Field, FieldKind, Ledger};
 
 use super::OpsError;
 
 /// Bytes of a file that is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Rows and columns of a sheet that is read.
+const ROWS_MAX: usize = 200_000;
+const COLUMNS_MAX: usize = 512;
 /// Rows above the header: titles, units, dates.
 const HEADER_SEARCH_ROWS: usize = 8;
 
@@ -44,9 +47,13 @@ pub fn read(path: &Path) -> Result<Sheet, OpsError> {
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         return read_csv(path);
     }
-    let mut book = open_workbook_auto(path).map_err(|error| {
+    let book = open_workbook_auto(path).map_err(|error| {
         fail(format!("no spreadsheet that can be read ({error}); save it as xlsx"))
     })?;
+    let mut book = match book {
+        Sheets::Xlsx(book) => return read_xlsx(book).map_err(fail),
+        other => other,
+    };
     for name in book.sheet_names() {
         let range = book.worksheet_range(&name).map_err(|error| fail(error.to_string()))?;
         let first_row = range.start().map_or(1, |(row, _)| row as usize + 1);
@@ -57,6 +64,36 @@ pub fn read(path: &Path) -> Result<Sheet, OpsError> {
         }
     }
     Err(fail("the spreadsheet is empty".into()))
+}
+
+/// Cell by cell: two cells far apart would make a dense range of the whole sheet.
+fn read_xlsx<R: std::io::Read + std::io::Seek>(mut book: Xlsx<R>) -> Result<Sheet, String> {
+    for name in book.sheet_names() {
+        let mut cells = book.worksheet_cells_reader(&name).map_err(|error| error.to_string())?;
+        let mut rows: std::collections::BTreeMap<u32, Vec<String>> = Default::default();
+        while let Some(cell) = cells.next_cell().map_err(|error| error.to_string())? {
+            let (row, column) = cell.get_position();
+            let text = match cell.get_value() {
+                DataRef::Empty => continue,
+                value => cell_text(&Data::from(value.clone())),
+            };
+            if column as usize >= COLUMNS_MAX || row as usize >= ROWS_MAX {
+                return Err(format!(
+                    "「{name}」超过{ROWS_MAX}行或{COLUMNS_MAX}列,请分开保存 / sheet `{name}` has a cell beyond \
+                     row {ROWS_MAX} or column {COLUMNS_MAX}; split it"
+                ));
+            }
+            let line = rows.entry(row).or_default();
+            line.resize(line.len().max(column as usize + 1), String::new());
+            line[column as usize] = text;
+        }
+        rows.retain(|_, row| row.iter().any(|cell| !cell.is_empty()));
+        let (Some(first), Some(last)) = (rows.keys().next(), rows.keys().last()) else { continue };
+        let (first, last) = (*first, *last);
+        let rows = (first..=last).map(|at| rows.remove(&at).unwrap_or_default()).collect();
+        return Ok(Sheet { first_row: first as usize + 1, rows });
+    }
+    Err("the spreadsheet is empty".into())
 }
 
 /// UTF-8, or what Excel writes on a Chinese machine.
