@@ -4,7 +4,6 @@
 //! is the process's own (`ulimit -v`, see `deploy/fuzz`), the time bound is [`SLOW`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
@@ -64,115 +63,77 @@ pub struct Finding {
 /// If the simulated network that gives the good inputs cannot be made.
 pub fn targets(scratch: &std::path::Path) -> Vec<Target> {
     let inputs = Inputs::new();
-    let identity = inputs.identity.clone();
-    let one =
-        |name, weight, seeds: Vec<Vec<u8>>, decode: Decoder| Target { name, weight, seeds, decode };
-    let csv = scratch.join("sheet.csv");
-    let xlsx = scratch.join("sheet.xlsx");
-    let root = identity.root.clone();
+    let mut all = of_links(&inputs);
+    all.extend(of_files(&inputs, scratch));
+    all
+}
+
+fn target(
+    name: &'static str,
+    weight: u64,
+    seeds: &[Vec<u8>],
+    decode: impl Fn(&[u8]) + 'static,
+) -> Target {
+    Target { name, weight, seeds: seeds.to_vec(), decode: Box::new(decode) }
+}
+
+fn of_links(inputs: &Inputs) -> Vec<Target> {
     let catalogue = parse(&taizhang_core::base_catalogue()).expect("the base catalogue");
     let ledger = catalogue.ledgers["poor_household"].clone();
     let log = RecordLog::from_bytes(&inputs.logs[0]).expect("a log");
-    let bundles = identity.clone();
+    let root = inputs.identity.root.clone();
     vec![
-        one(
-            "segment",
-            200,
-            inputs.segments.clone(),
-            Box::new(|bytes| {
-                drop(Segment::header(bytes));
-                drop(Segment::from_plain(bytes));
-            }),
-        ),
-        one("entry", 150, inputs.entries, Box::new(|bytes| drop(Entry::from_bytes(bytes)))),
-        one(
-            "receipt",
-            100,
-            inputs.receipts,
-            Box::new(|bytes| {
-                drop(SealedReceipt { plain: bytes.to_vec(), seal: [0; 64] }.open());
-            }),
-        ),
-        one(
-            "change",
-            170,
-            inputs.changes.clone(),
-            Box::new(move |bytes| change(bytes, &log, &ledger)),
-        ),
-        one("log", 80, inputs.logs, Box::new(|bytes| drop(RecordLog::from_bytes(bytes)))),
-        one(
-            "frame",
-            120,
-            inputs.frames.clone(),
-            Box::new(|bytes| {
-                if let Ok(frame) = Frame::decode(bytes) {
-                    drop(from_frame(frame).map(to_frame));
-                }
-            }),
-        ),
-        one(
-            "frames",
-            30,
-            vec![inputs.frames.concat()],
-            Box::new(|bytes| drop(frames_from_bytes(bytes))),
-        ),
-        one(
-            "bundle",
-            30,
-            vec![inputs.bundle],
-            Box::new(move |bytes| {
-                drop(envelope::open(Kind::Bundle, bytes, &bundles.seal, Some(&bundles.root)));
-            }),
-        ),
-        one(
-            "request",
-            20,
-            vec![inputs.request],
-            Box::new(|bytes| drop(enrol::read_request(bytes))),
-        ),
-        one(
-            "code",
-            20,
-            vec![b"TZ-0123-4567-89AB-CDEF".to_vec()],
-            Box::new(|bytes| {
-                drop(EnrolmentCode::parse(&String::from_utf8_lossy(bytes)));
-            }),
-        ),
-        one(
-            "chain",
-            15,
-            identity.chain.clone(),
-            Box::new(move |bytes| {
-                drop(root.check(&[bytes.to_vec()]));
-            }),
-        ),
-        one(
-            "expression",
-            60,
-            expressions(),
-            Box::new(|bytes| {
-                drop(Expression::compile(&String::from_utf8_lossy(bytes)));
-            }),
-        ),
-        one(
-            "catalogue",
-            2,
-            catalogues(),
-            Box::new(|bytes| {
-                let source = String::from_utf8_lossy(bytes).into_owned();
-                drop(parse(&[Part { name: "fuzz".into(), source }]));
-            }),
-        ),
-        one("csv", 2, vec!["姓名,组别\n张三,一组\n".as_bytes().to_vec()], on_file(csv)),
-        one("xlsx", 1, vec![inputs.xlsx], on_file(xlsx)),
+        target("segment", 200, &inputs.segments, |bytes| {
+            drop(Segment::header(bytes));
+            drop(Segment::from_plain(bytes));
+        }),
+        target("entry", 150, &inputs.entries, |bytes| drop(Entry::from_bytes(bytes))),
+        target("receipt", 100, &inputs.receipts, |bytes| {
+            drop(SealedReceipt { plain: bytes.to_vec(), seal: [0; 64] }.open());
+        }),
+        target("change", 170, &inputs.changes, move |bytes| change(bytes, &log, &ledger)),
+        target("log", 80, &inputs.logs, |bytes| drop(RecordLog::from_bytes(bytes))),
+        target("frame", 120, &inputs.frames, |bytes| {
+            if let Ok(frame) = Frame::decode(bytes) {
+                drop(from_frame(frame).map(to_frame));
+            }
+        }),
+        target("chain", 15, &inputs.identity.chain, move |bytes| {
+            drop(root.check(&[bytes.to_vec()]));
+        }),
+        target("expression", 60, &expressions(), |bytes| {
+            drop(Expression::compile(&String::from_utf8_lossy(bytes)));
+        }),
+        target("catalogue", 2, &catalogues(), |bytes| {
+            let source = String::from_utf8_lossy(bytes).into_owned();
+            drop(parse(&[Part { name: "fuzz".into(), source }]));
+        }),
     ]
 }
 
-fn on_file(path: PathBuf) -> Decoder {
-    Box::new(move |bytes| {
-        std::fs::write(&path, bytes).expect("a scratch file");
-        drop(sheet::read(&path));
-    })
+fn of_files(inputs: &Inputs, scratch: &std::path::Path) -> Vec<Target> {
+    let identity = inputs.identity.clone();
+    let on_file = |name: &str| {
+        let path = scratch.join(name);
+        move |bytes: &[u8]| {
+            std::fs::write(&path, bytes).expect("a scratch file");
+            drop(sheet::read(&path));
+        }
+    };
+    vec![
+        target("frames", 30, &[inputs.frames.concat()], |bytes| drop(frames_from_bytes(bytes))),
+        target("bundle", 30, std::slice::from_ref(&inputs.bundle), move |bytes| {
+            drop(envelope::open(Kind::Bundle, bytes, &identity.seal, Some(&identity.root)));
+        }),
+        target("request", 20, std::slice::from_ref(&inputs.request), |bytes| {
+            drop(enrol::read_request(bytes));
+        }),
+        target("code", 20, &[b"TZ-0123-4567-89AB-CDEF".to_vec()], |bytes| {
+            drop(EnrolmentCode::parse(&String::from_utf8_lossy(bytes)));
+        }),
+        target("csv", 2, &["姓名,组别\n张三,一组\n".as_bytes().to_vec()], on_file("sheet.csv")),
+        target("xlsx", 1, std::slice::from_ref(&inputs.xlsx), on_file("sheet.xlsx")),
+    ]
 }
 
 /// A change as a malicious peer makes it: its checksum is good half of the time.

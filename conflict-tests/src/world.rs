@@ -1,5 +1,6 @@
-//! Replicas and links in one thread: offices here, links in [`net`].
+//! Replicas and links in one thread: offices here, links in [`net`], slow ones in [`line`].
 
+pub mod line;
 pub mod net;
 
 use std::cell::OnceCell;
@@ -47,6 +48,10 @@ pub struct Replica {
     pub engine: Option<Engine>,
     /// Whether its worker has something to do.
     is_busy: bool,
+    /// When it did its last job.
+    worked_at: UtcMillis,
+    /// Since when receipts wait to be signed.
+    receipts_since: Option<UtcMillis>,
     /// What the judges read its disk through; closed with the engine.
     disk: OnceCell<rusqlite::Connection>,
 }
@@ -223,6 +228,8 @@ impl World {
             skew_ms: 0,
             engine: Some(engine),
             is_busy: true,
+            worked_at: START,
+            receipts_since: None,
             disk: OnceCell::new(),
         });
     }
@@ -261,6 +268,8 @@ impl World {
             skew_ms: 0,
             engine,
             is_busy: true,
+            worked_at: START,
+            receipts_since: None,
             disk: OnceCell::new(),
         });
         self.links.push(Link::new(node, parent));
@@ -301,7 +310,7 @@ impl World {
         let result = job(engine, now);
         engine.end_save_point(result.is_ok()).expect("the job ends");
         engine.commit().expect("commit");
-        self.replicas[node].is_busy = true;
+        self.stir(node);
         self.spread_events(node);
         result.map_err(|error| error.to_string())
     }
@@ -452,6 +461,8 @@ impl World {
             skew_ms: 0,
             engine: None,
             is_busy: true,
+            worked_at: START,
+            receipts_since: None,
             disk: OnceCell::new(),
         });
         self.restart(clone);

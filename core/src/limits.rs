@@ -72,6 +72,8 @@ pub const EARLY_SEGMENTS_MAX: usize = 64;
 pub const FRONTIERS_PER_MESSAGE: usize = 4096;
 /// Slices whose frontiers a greeting carries, so that a village resumes in one round trip.
 pub const GREETING_SLICES_MAX: usize = 32;
+/// Receipts that a greeting names.
+pub const GREETING_RECEIPTS_MAX: usize = 64;
 /// Receipts put into one message.
 pub const RECEIPTS_PER_MESSAGE: usize = 512;
 
@@ -91,8 +93,11 @@ pub const HEARTBEAT_MS: i64 = 25_000;
 pub const BACKOFF_FIRST_MS: i64 = 500;
 /// Milliseconds between retries at most: an office sees the line come back within a minute.
 pub const BACKOFF_MAX_MS: i64 = 60_000;
-/// Milliseconds that a receipt waits for more segments before it is signed.
+/// Milliseconds without work after which receipts are signed.
 pub const RECEIPT_DELAY_MS: i64 = 150;
+/// Milliseconds that a receipt waits for more segments at most: over a slow line one for each segment
+/// would cost more than the segments.
+pub const RECEIPT_DELAY_MAX_MS: i64 = 2_000;
 /// Milliseconds that own entries wait in the tail before a live link flushes them.
 pub const FLUSH_DELAY_MS: i64 = 20;
 

@@ -373,6 +373,7 @@ impl Engine {
             keys: Arc::clone(&self.keys),
             catalogue: self.directives.catalogue.digest(),
             receipts: self.receipt_digests(peer)?,
+            known_receipts: self.known_receipts(peer)?,
             held: self.shared_frontiers(peer),
         })
     }

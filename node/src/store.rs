@@ -316,6 +316,21 @@ impl Store {
     }
 }
 
+/// Segments in a `ledger.db` that nobody works on; none if SQLite does not find the file sound.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn check_file(path: &Path) -> Result<Option<u64>, StoreError> {
+    let db = Connection::open(path)?;
+    let word: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+    if word != "ok" {
+        return Ok(None);
+    }
+    let count: i64 = db.query_row("SELECT count(*) FROM segment", [], |row| row.get(0))?;
+    Ok(Some(count.unsigned_abs()))
+}
+
 /// Opens a read-only connection to `derived.db` with `ledger.db` attached as `ledger`.
 ///
 /// # Errors

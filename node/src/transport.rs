@@ -3,6 +3,7 @@
 //! [`convert`] is the only translator between messages and protobuf; [`tls`] decides who may speak;
 //! [`server`] listens for children and enrolments; [`client`] dials the parent.
 
+pub mod admission;
 pub mod client;
 pub mod convert;
 pub mod server;

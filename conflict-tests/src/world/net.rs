@@ -4,11 +4,14 @@ use std::collections::VecDeque;
 
 use taizhang_core::feed::frontier::Head;
 use taizhang_core::feed::receipt::SealedReceipt;
-use taizhang_core::id::FeedId;
+use taizhang_core::id::{FeedId, Hash};
+use taizhang_core::limits;
 use taizhang_core::sync::message::Message;
 use taizhang_core::sync::session::{Input, Output, Report, Session};
+use taizhang_core::time::UtcMillis;
 use taizhang_node::engine::Event;
 
+use super::line::Line;
 use super::{Node, World};
 
 /// One direction of a link.
@@ -31,6 +34,8 @@ pub struct Link {
     pub held_rounds: u64,
     /// Rounds for each message: a slow line.
     pub rounds_per_message: u64,
+    /// A line with a rate and a delay, instead of a message a round.
+    pub line: Option<Box<Line>>,
     pub(super) sessions: Option<(Session, Session)>,
     pub(super) to_parent: Pipe,
     pub(super) to_child: Pipe,
@@ -110,6 +115,12 @@ impl World {
             .collect()
     }
 
+    /// A job was done at a replica.
+    pub(super) fn stir(&mut self, node: Node) {
+        self.replicas[node].is_busy = true;
+        self.replicas[node].worked_at = self.now;
+    }
+
     /// What a worker does between jobs; an idle one looks four times a second, as in production.
     fn work(&mut self, node: Node) {
         let now = self.now_at(node);
@@ -125,10 +136,18 @@ impl World {
         engine.flush(now).expect("flush");
         let more = engine.project(now, 16).expect("project");
         engine.commit().expect("commit");
-        replica.is_busy = more || engine.needs_healing();
+        replica.is_busy = more || engine.needs_healing() || engine.receipts_wait();
         self.spread_events(node);
-        let Some(engine) = self.replicas[node].engine.as_mut() else { return };
-        if engine.receipts_wait() {
+        let replica = &mut self.replicas[node];
+        let Some(engine) = replica.engine.as_mut().filter(|engine| engine.receipts_wait()) else {
+            return;
+        };
+        let since = *replica.receipts_since.get_or_insert(self.now);
+        let over = |start: UtcMillis, ms: i64| self.now.since(start) >= ms;
+        let quiet = over(since, limits::RECEIPT_DELAY_MS)
+            && over(replica.worked_at, limits::RECEIPT_DELAY_MS);
+        if quiet || over(since, limits::RECEIPT_DELAY_MAX_MS) {
+            replica.receipts_since = None;
             engine.begin().expect("begin");
             engine.issue_receipts(now).expect("receipts");
             engine.commit().expect("commit");
@@ -204,8 +223,22 @@ impl World {
         let sessions =
             (Session::open(one, self.now_at(child)), Session::open(two, self.now_at(parent)));
         self.links[index].sessions = Some(sessions);
+        self.note_committed(index);
         self.drain(index, true);
         self.drain(index, false);
+    }
+
+    /// For a line: what either end has on disk when they greet.
+    fn note_committed(&mut self, index: usize) {
+        let (child, parent) = (self.links[index].child, self.links[index].parent);
+        if let Some(line) = self.links[index].line.as_mut() {
+            line.committed = [child, parent].map(|node| {
+                let disk = self.replicas[node].disk();
+                let mut query = disk.prepare_cached("SELECT hash FROM segment").expect("own SQL");
+                let rows = query.query_map([], |row| row.get::<_, [u8; 32]>(0)).expect("own SQL");
+                rows.flatten().map(Hash).collect()
+            });
+        }
     }
 
     /// Whether two ends let each other in: neither knows the other's key as revoked.
@@ -239,11 +272,22 @@ impl World {
         let (swap, twice) = (self.dice.percent(reorder), self.dice.percent(duplicate));
         let link = &mut self.links[index];
         let pipe = if at_child { &mut link.to_child } else { &mut link.to_parent };
+        if let Some(line) = link.line.as_mut() {
+            if let Some(message) = line.round(usize::from(!at_child), round, &mut pipe.queue) {
+                self.hand_over(index, at_child, message, false);
+            }
+            return;
+        }
         let settled = |message: &Message| !matches!(message, Message::Hello(_));
         if swap && pipe.queue.len() > 1 && pipe.queue.iter().take(2).all(settled) {
             pipe.queue.swap(0, 1);
         }
         let Some(message) = pipe.queue.pop_front() else { return };
+        let twice = twice && settled(&message);
+        self.hand_over(index, at_child, message, twice);
+    }
+
+    fn hand_over(&mut self, index: usize, at_child: bool, message: Message, twice: bool) {
         let (from, to) = (self.end(index, !at_child), self.end(index, at_child));
         let (from, to) = (self.replicas[from].name, self.replicas[to].name);
         self.trace.add(format!("{} {from} → {to} {}", self.now.0, crate::trace::words(&message)));
@@ -251,7 +295,7 @@ impl World {
         if link.sessions.is_none() {
             return;
         }
-        if twice && settled(&message) {
+        if twice {
             self.feed(index, at_child, Input::Received(message.clone()));
         }
         self.feed(index, at_child, Input::Received(message));
@@ -301,7 +345,7 @@ impl World {
                     engine.begin().expect("begin");
                     let stored = engine.ingest(&batch, now).expect("ingest");
                     engine.commit().expect("commit");
-                    self.replicas[node].is_busy = true;
+                    self.stir(node);
                     self.feed(index, at_child, Input::Committed(id, stored));
                     self.spread_events(node);
                 }
@@ -310,7 +354,7 @@ impl World {
                     engine.begin().expect("begin");
                     engine.take_receipts(&receipts, now).expect("receipts");
                     engine.commit().expect("commit");
-                    self.replicas[node].is_busy = true;
+                    self.stir(node);
                     self.spread_events(node);
                 }
                 Output::Report(report) => self.reported(index, at_child, node, report),
@@ -323,11 +367,11 @@ impl World {
     }
 
     fn reported(&mut self, index: usize, at_child: bool, node: Node, report: Report) {
-        if let Report::Greeted { send_receipts: true } = report {
+        if let Report::Greeted { send_receipts: true, known } = &report {
             let link = &self.links[index];
             let peer = if at_child { link.parent } else { link.child };
             let place = self.replicas[peer].place;
-            let receipts = self.engine(node).receipts_for(place).expect("receipts");
+            let receipts = self.engine(node).receipts_for(place, known).expect("receipts");
             self.feed(index, at_child, Input::SendReceipts(receipts));
         }
         self.reports.push((node, report));
@@ -377,6 +421,7 @@ impl Link {
             deaf,
             held_rounds,
             rounds_per_message,
+            line: None,
             sessions: None,
             to_parent,
             to_child,
@@ -394,6 +439,7 @@ impl Link {
 
     pub(super) fn drop_sessions(&mut self) {
         self.sessions = None;
+        self.line.as_mut().into_iter().for_each(|line| line.cut());
         self.to_child.queue.clear();
         self.to_parent.queue.clear();
     }

@@ -16,6 +16,7 @@ mod refusals;
 mod renewal;
 mod rights;
 mod scenarios;
+mod slow_line;
 mod swarm;
 mod tidy;
 mod weeks;

@@ -1,6 +1,5 @@
 //! Repository rules: non-functional properties of the code itself, as a test.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const FILE_LINES_MAX: usize = 700;
@@ -134,12 +133,13 @@ fn every_test_file_is_listed_and_every_template_has_its_page() {
 /// Released migrations are never edited; the next number is written instead.
 #[test]
 fn released_migrations_are_unchanged() {
-    let released: [(&str, &str); 0] = [];
-    let mut known = BTreeSet::new();
+    let released = [
+        ("ledger_0001.sql", "0ab210f3101dfc11084847d88b4049323320b4fb83ce7e17d8d59e2ab678e390"),
+        ("ledger_0002.sql", "b6dd896ec97deefc0db9cdcc20061afc84439aece0969fdbfbb0d52cc489bb55"),
+    ];
     for (name, hash) in released {
         let text = std::fs::read(root().join("node/migrations").join(name)).unwrap();
         assert_eq!(blake3::hash(&text).to_hex().as_str(), hash, "{name} was edited");
-        known.insert(name);
     }
 }
 

@@ -46,6 +46,15 @@ fn hash_of(plain: &[u8]) -> Hash {
 }
 
 impl Receipt {
+    /// Names issuer and slice in a greeting: the first 8 bytes of BLAKE3 over both.
+    pub fn tag(issuer: AuthorId, slice: SliceId) -> u64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&issuer.key.0).update(&issuer.epoch.0);
+        hasher.update(slice.to_string().as_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Seals it.
     pub fn seal(&self, key: &SigningKey) -> SealedReceipt {
         let mut writer = Writer::new();

@@ -12,6 +12,9 @@ pub const PROTOCOL: u32 = 1;
 /// Heads of the feeds of one slice.
 pub type SliceHeads = (SliceId, Vec<(Lane, AuthorId, Head)>);
 
+/// Tag of a receipt's issuer and slice ([`crate::feed::receipt::Receipt::tag`]), and its number.
+pub type KnownReceipt = (u64, u64);
+
 /// The first message on a link, both ways.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Hello {
@@ -37,6 +40,9 @@ pub struct Hello {
     pub receipts_down: Hash,
     /// The shared frontiers, if they are few: resuming then takes one round trip.
     pub frontiers: Option<Vec<SliceHeads>>,
+    /// Receipts of this link that the sender holds, tag and number, if they are few: those need not be
+    /// sent again.
+    pub known_receipts: Vec<KnownReceipt>,
 }
 
 /// Why a segment or a feed is refused. Never says whether a slice exists.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::inbound::{Batch, BatchId, Inbound, Stored};
-use super::message::{Hello, Message, PROTOCOL, Refusal, SliceHeads};
+use super::message::{Hello, KnownReceipt, Message, PROTOCOL, Refusal, SliceHeads};
 use super::outbound::{Outbound, ReadSegments};
 use crate::feed::frontier::{Frontier, Frontiers, Head};
 use crate::feed::receipt::SealedReceipt;
@@ -33,6 +33,8 @@ pub struct SessionConfig {
     pub catalogue: Hash,
     /// Digests of receipts up and down this link.
     pub receipts: (Hash, Hash),
+    /// Receipts of this link that are held, if they are few.
+    pub known_receipts: Vec<KnownReceipt>,
     /// What is held of the slices shared with the peer.
     pub held: Frontiers,
 }
@@ -70,6 +72,8 @@ pub enum Report {
     Greeted {
         /// The peer lacks some of our receipts.
         send_receipts: bool,
+        /// Those that it says it holds.
+        known: Vec<KnownReceipt>,
     },
     /// The peer says that it holds more of our own feed than we do. Its segments, sealed by our key,
     /// will prove that we forgot; its word alone proves nothing.
@@ -210,6 +214,7 @@ impl Session {
             shared: self.held.digest(|slice| self.shares(slice)),
             receipts_up: self.config.receipts.0,
             receipts_down: self.config.receipts.1,
+            known_receipts: self.config.known_receipts.clone(),
             frontiers: few.then(|| self.own_heads()),
         }
     }
@@ -381,7 +386,7 @@ impl Session {
         } else {
             hello.receipts_down != self.config.receipts.1
         };
-        self.report(Report::Greeted { send_receipts });
+        self.report(Report::Greeted { send_receipts, known: hello.known_receipts });
         if hello.shared == self.stated.0 {
             self.peer = std::mem::take(&mut self.stated.1);
             self.frontiers_known = true;

@@ -191,12 +191,12 @@ impl Link {
     fn report(&mut self, report: Report) {
         let peer = self.peer;
         match report {
-            Report::Greeted { send_receipts } => {
+            Report::Greeted { send_receipts, known } => {
                 self.replica.set_link(peer.replica, |state| state.connected = true);
                 self.contact(false);
                 if send_receipts {
                     self.ask(move |engine| {
-                        Ok(Input::SendReceipts(engine.receipts_for(peer.place)?))
+                        Ok(Input::SendReceipts(engine.receipts_for(peer.place, &known)?))
                     });
                 }
             }

@@ -64,6 +64,7 @@ impl Job {
 pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
     let mut busy = true;
     let mut receipts_since: Option<Instant> = None;
+    let mut last_work = Instant::now();
     loop {
         let mut group = Vec::new();
         let mut gone = false;
@@ -88,6 +89,9 @@ pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
             return;
         }
         let worked = !group.is_empty();
+        if worked {
+            last_work = Instant::now();
+        }
         commit_group(&mut engine, group);
         busy = idle_work(&mut engine).unwrap_or_else(|error| {
             tracing::error!(%error, "background work failed");
@@ -96,7 +100,12 @@ pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
         });
         busy |= worked;
         let due = receipts_since.is_some_and(|since| {
-            since.elapsed() >= Duration::from_millis(limits::RECEIPT_DELAY_MS.unsigned_abs())
+            let over = |start: Instant, ms: i64| {
+                start.elapsed() >= Duration::from_millis(ms.unsigned_abs())
+            };
+            let quiet =
+                over(since, limits::RECEIPT_DELAY_MS) && over(last_work, limits::RECEIPT_DELAY_MS);
+            quiet || over(since, limits::RECEIPT_DELAY_MAX_MS)
         });
         if due {
             receipts_since = None;

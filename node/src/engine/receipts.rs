@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use taizhang_core::feed::receipt::{Receipt, SealedReceipt};
 use taizhang_core::feed::segment;
 use taizhang_core::id::{AuthorId, Hash, PlaceId, SliceId, SliceKind};
+use taizhang_core::limits;
+use taizhang_core::sync::message::KnownReceipt;
 use taizhang_core::time::UtcMillis;
 
 use super::{Engine, Event};
@@ -103,17 +105,38 @@ impl Engine {
         }
     }
 
-    /// The receipts that flow to `peer`.
+    /// The receipts that flow to `peer`, without those that it knows.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn receipts_for(&self, peer: PlaceId) -> Result<Vec<SealedReceipt>, StoreError> {
+    pub fn receipts_for(
+        &self,
+        peer: PlaceId,
+        known: &[KnownReceipt],
+    ) -> Result<Vec<SealedReceipt>, StoreError> {
         let up = self.directives.tree.is_above_or_same(peer, self.place());
         let (child, flow) = if up { (self.place(), Flow::Up) } else { (peer, Flow::Down) };
-        let all = self.store.receipts()?;
-        let wanted = all.into_iter().filter(|receipt| self.flows(receipt, child, flow));
+        let is_known = |receipt: &StoredReceipt| {
+            let tag = Receipt::tag(receipt.issuer, receipt.slice);
+            known.iter().any(|(other, number)| *other == tag && *number >= receipt.number)
+        };
+        let all = self.store.receipts()?.into_iter();
+        let wanted = all.filter(|one| self.flows(one, child, flow) && !is_known(one));
         Ok(wanted.map(|receipt| receipt.sealed).collect())
+    }
+
+    /// What a greeting tells `peer` of the receipts held here; nothing if they are many.
+    pub(crate) fn known_receipts(&self, peer: PlaceId) -> Result<Vec<KnownReceipt>, StoreError> {
+        let up = self.directives.tree.is_above_or_same(peer, self.place());
+        let child = if up { self.place() } else { peer };
+        let flow = if up { Flow::Down } else { Flow::Up };
+        let all = self.store.receipts()?.into_iter();
+        let held: Vec<KnownReceipt> = all
+            .filter(|one| self.flows(one, child, flow))
+            .map(|one| (Receipt::tag(one.issuer, one.slice), one.number))
+            .collect();
+        Ok(if held.len() > limits::GREETING_RECEIPTS_MAX { Vec::new() } else { held })
     }
 
     /// Of some receipts, those that flow to `peer`.

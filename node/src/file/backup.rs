@@ -6,14 +6,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use taizhang_core::id::{Hash, PlaceId, ReplicaId};
 use taizhang_core::time::UtcMillis;
 
 use crate::engine::Engine;
 use crate::identity::keys::Identity;
-use crate::store::StoreError;
+use crate::store::{StoreError, check_file};
 
 const MANIFEST: &str = "backup.json";
 const LEDGER: &str = "ledger.db";
@@ -62,9 +61,6 @@ pub enum BackupError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// SQLite.
-    #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
 }
 
 fn at(path: &Path) -> impl Fn(std::io::Error) -> BackupError {
@@ -137,15 +133,9 @@ pub fn backup(engine: &mut Engine, target: &Path, now: UtcMillis) -> Result<Mani
     Ok(manifest)
 }
 
-/// Checks a ledger with SQLite's own means, and counts its segments.
 fn segments_in(path: &Path) -> Result<u64, BackupError> {
-    let db = Connection::open(path)?;
-    let word: String = db.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
-    if word != "ok" {
-        return Err(BackupError::Damaged { path: path.to_owned() });
-    }
-    let count: i64 = db.query_row("SELECT count(*) FROM segment", [], |row| row.get(0))?;
-    Ok(count.unsigned_abs())
+    let count = check_file(path)?;
+    count.ok_or_else(|| BackupError::Damaged { path: path.to_owned() })
 }
 
 /// Puts a backup into an empty data folder.

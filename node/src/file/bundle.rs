@@ -143,6 +143,7 @@ fn collect(
             shared: Hash([0xff; 32]),
             receipts_up: Hash::default(),
             receipts_down: Hash::default(),
+            known_receipts: Vec::new(),
             frontiers: Some(frontiers),
         }))
     };
@@ -175,7 +176,7 @@ fn collect(
             _ => {}
         }
     }
-    let receipts = engine.receipts_for(to)?;
+    let receipts = engine.receipts_for(to, &[])?;
     if let Some(part) = parts.last_mut() {
         let chunks = receipts.chunks(limits::RECEIPTS_PER_MESSAGE);
         part.extend(chunks.map(|chunk| Message::Receipts(chunk.to_vec())));

@@ -4,20 +4,16 @@
 use std::path::Path;
 
 use ed25519_dalek::SigningKey;
-use prost::Message as _;
 use serde::{Deserialize, Serialize};
-use taizhang_core::feed::segment::Sealed;
 use taizhang_core::id::{PlaceId, SealKey, hex, unhex};
 use taizhang_core::time::UtcMillis;
-use taizhang_proto::enrol::{AuthorChain, EnrolReply, SealedSegment};
 
 use super::envelope::{self, Kind};
-use crate::engine::admit::Admission;
 use crate::engine::command::{CommandError, refuse};
 use crate::engine::{Engine, Surroundings};
-use crate::identity::chain::RootOfTrust;
-use crate::identity::found::{Certificates, KeyRequest, NewKeys};
+use crate::identity::found::{KeyRequest, NewKeys};
 use crate::identity::keys::Identity;
+use crate::transport::admission::{admission_from_bytes, admission_to_bytes};
 
 /// Characters of the root's fingerprint that a person compares: 64 bits.
 pub const FINGERPRINT_CHARS: usize = 16;
@@ -90,7 +86,7 @@ pub fn answer(
     now: UtcMillis,
 ) -> Result<Vec<u8>, CommandError> {
     let admission = engine.admit_at(place, wanted, now)?;
-    let plain = to_reply(admission).encode_to_vec();
+    let plain = admission_to_bytes(admission);
     let chance: [u8; 64] = engine.random();
     let (kind, key) = (Kind::Admission, [wanted.seal_key]);
     let file = envelope::write(kind, &engine.identity, place, &key, &plain, &chance);
@@ -130,9 +126,8 @@ pub fn accept(
             &found[..FINGERPRINT_CHARS]
         ));
     }
-    let reply = EnrolReply::decode(&opened.body[..]).map_err(|error| text(&error))?;
-    let (_, admission) =
-        from_reply(reply).ok_or("文件内容无法读取 / the content cannot be read")?;
+    let admission = admission_from_bytes(&opened.body);
+    let admission = admission.ok_or("文件内容无法读取 / the content cannot be read")?;
     let parents = match old {
         Some(old) if parents.is_empty() => old.parents,
         _ => parents,
@@ -149,34 +144,4 @@ pub fn accept(
     identity.save(data).map_err(|error| text(&error))?;
     NewKeys::forget(data).map_err(|error| text(&error))?;
     Ok(identity)
-}
-
-/// An admission as the message that carries it.
-pub fn to_reply(admission: Admission) -> EnrolReply {
-    let segments = admission.segments.into_iter();
-    let chains = admission.chains.into_iter();
-    EnrolReply {
-        chain: admission.certificates.chain,
-        root: admission.root,
-        ca_chain: admission.certificates.ca_chain,
-        segments: segments
-            .map(|one| SealedSegment { plain: one.plain, seal: one.seal.to_vec() })
-            .collect(),
-        chains: chains.map(|certificates| AuthorChain { certificates }).collect(),
-    }
-}
-
-/// The admission in a message; none if a seal has another size.
-pub fn from_reply(reply: EnrolReply) -> Option<(RootOfTrust, Admission)> {
-    let segments = reply
-        .segments
-        .into_iter()
-        .map(|one| Some(Sealed { plain: one.plain, seal: one.seal.try_into().ok()? }));
-    let admission = Admission {
-        certificates: Certificates { chain: reply.chain, ca_chain: reply.ca_chain },
-        root: reply.root.clone(),
-        segments: segments.collect::<Option<_>>()?,
-        chains: reply.chains.into_iter().map(|one| one.certificates).collect(),
-    };
-    Some((RootOfTrust::new(reply.root), admission))
 }

@@ -15,11 +15,11 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 
+use super::admission::from_reply;
 use super::tls::{client_config, enrol_config};
 use crate::driver::Replica;
 use crate::driver::link::{Peer, run_session};
 use crate::engine::admit::Admission;
-use crate::file::enrol::from_reply;
 use crate::identity::chain::RootOfTrust;
 use crate::identity::code::EnrolmentCode;
 use crate::identity::found::KeyRequest;

@@ -22,10 +22,10 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::admission::to_reply;
 use super::tls::{ALPN_ENROL, Refusals, server_configs};
 use crate::driver::Replica;
 use crate::driver::link::{Peer, run_session};
-use crate::file::enrol::to_reply;
 use crate::identity::chain::CheckedChain;
 use crate::identity::code::WRONG_SECRETS_MAX;
 use crate::identity::found::KeyRequest;
