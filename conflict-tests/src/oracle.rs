@@ -50,6 +50,7 @@ fn path_of(world: &World, byte: u8) -> Vec<u8> {
         4 => &[1, 2, 4],
         5 => &[1, 2, 4, 5],
         6 => &[1, 2, 4, 6],
+        7 => &[1, 3, 7],
         _ => &[],
     };
     let mut path = first.to_vec();

@@ -93,7 +93,7 @@ pub struct World {
 }
 
 /// The offices of every world: (name, place byte, level, parent's index).
-pub const OFFICES: [(&str, u8, Level, Option<Node>); 7] = [
+pub const OFFICES: [(&str, u8, Level, Option<Node>); 9] = [
     ("city", 1, Level::City, None),
     ("county", 2, Level::County, Some(0)),
     ("township", 4, Level::Township, Some(1)),
@@ -101,6 +101,8 @@ pub const OFFICES: [(&str, u8, Level, Option<Node>); 7] = [
     ("village-b", 6, Level::Village, Some(2)),
     ("village-a2", 5, Level::Village, Some(2)),
     ("county-2", 2, Level::County, Some(0)),
+    ("county-b", 3, Level::County, Some(0)),
+    ("township-b", 7, Level::Township, Some(7)),
 ];
 
 /// Start of simulated time: 2018-06-01 in China.
@@ -210,6 +212,7 @@ impl World {
         let children = vec![
             (place_id(1), vec![place(2, Level::County), place(3, Level::County)]),
             (place_id(2), vec![place(4, Level::Township)]),
+            (place_id(3), vec![place(7, Level::Township)]),
             (place_id(4), vec![place(5, Level::Village), place(6, Level::Village)]),
         ];
         let parts = taizhang_core::base_catalogue();

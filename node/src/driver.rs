@@ -188,9 +188,12 @@ impl Replica {
         self.inner.events.subscribe()
     }
 
-    /// Whether a replica of `place` may sync here: a child, or another replica of this place.
+    /// Whether a replica of `place` may sync here: a child, or another replica of this place. A former
+    /// child too: what both still share is the directives from which it learns of its new parent.
     pub fn is_child_or_twin(&self, place: PlaceId) -> bool {
-        place == self.place() || self.directives().tree.dial_parent(place) == Some(self.place())
+        let (own, directives) = (self.place(), self.directives());
+        let tree = &directives.tree;
+        place == own || tree.dial_parent(place) == Some(own) || tree.was_parent(own, place)
     }
 
     /// Whether a key is revoked, by the directives applied at the time of asking.

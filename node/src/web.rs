@@ -7,6 +7,7 @@ pub mod form;
 pub mod home;
 pub mod hub;
 pub mod ledger;
+pub mod office;
 pub mod record;
 pub mod shell;
 pub mod words;
@@ -39,6 +40,8 @@ pub fn router(replica: Replica) -> Router {
         .route("/records/{id}/resolve", post(record::resolve))
         .route("/records/{id}/void", post(record::void))
         .route("/conflicts", get(record::conflicts))
+        .route("/office", get(office::show))
+        .route("/office/{what}", post(office::act))
         .route("/places", get(hub::places))
         .route("/policy", get(hub::policy).post(hub::publish))
         .route("/static/app.css", get(css))

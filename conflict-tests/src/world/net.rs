@@ -59,6 +59,17 @@ impl World {
         }
     }
 
+    /// Lets a child dial another parent.
+    ///
+    /// # Panics
+    ///
+    /// If it dials none.
+    pub fn redial(&mut self, child: Node, parent: Node) {
+        let link = self.links.iter_mut().find(|link| link.child == child).expect("a link");
+        link.drop_sessions();
+        link.parent = parent;
+    }
+
     /// Puts a message on a link as if `from` had sent it; for hostile peers.
     pub fn inject(&mut self, index: usize, from_parent: bool, message: Message) {
         let link = &mut self.links[index];

@@ -9,7 +9,7 @@ use taizhang_node::ops::Request;
 use crate::office::{Office, chain, join};
 
 /// Under CI a missing tool is a failure.
-fn skipped(tool: &str) {
+pub(crate) fn skipped(tool: &str) {
     println!("skipped: {tool}");
     assert!(std::env::var_os("TAIZHANG_CI").is_none(), "{tool} is missing under CI");
 }

@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a failing test is a panic")]
 
 mod authority;
+mod automerge_js;
 mod clones;
 mod files;
 mod fixture;
 mod fuzz;
 mod grpc_client;
+mod hand_over;
 mod kills;
 mod laws;
 mod office;

@@ -29,6 +29,10 @@ pub enum PlaceEvent {
         to: PlaceId,
         /// How far the old ancestors' feeds in the slices concerned count.
         line: Vec<LineItem>,
+        /// The place under its old parent, and the path to its new one: the offices there know neither
+        /// from lists of their own.
+        #[serde(default)]
+        lists: Vec<Listed>,
     },
     /// A place is merged into another of its level, which holds its whole slice from then on. The old
     /// replicas stay writers until they are retired.
@@ -52,6 +56,15 @@ pub enum PlaceEvent {
         /// The new name.
         name: String,
     },
+}
+
+/// A place as a list names it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Its parent.
+    pub parent: PlaceId,
+    /// The place.
+    pub place: Place,
 }
 
 impl PlaceEvent {
@@ -146,9 +159,15 @@ impl Tree {
                     place.codes.push(value(code));
                 }
             }
-            PlaceEvent::HandOver { place, to, .. } | PlaceEvent::Merge { place, into: to } => {
+            PlaceEvent::HandOver { place, to, lists, .. } => {
+                for one in lists {
+                    if !self.places.contains_key(&one.place.id) {
+                        self.add(one.parent, one.place.clone());
+                    }
+                }
                 self.re_parent(*place, *to, dated.position);
             }
+            PlaceEvent::Merge { place, into } => self.re_parent(*place, *into, dated.position),
         }
     }
 
@@ -170,6 +189,11 @@ impl Tree {
 
     fn former_parents(&self, place: PlaceId) -> impl Iterator<Item = PlaceId> {
         self.history.eras.get(&place).into_iter().flatten().map(|era| era.parent)
+    }
+
+    /// Whether a place had that parent before a hand-over or a merge.
+    pub fn was_parent(&self, parent: PlaceId, place: PlaceId) -> bool {
+        self.former_parents(place).any(|one| one == parent)
     }
 
     /// Every place that was ever above `place`, and itself.

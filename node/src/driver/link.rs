@@ -106,9 +106,9 @@ impl Link {
     fn event_input(&self, event: Result<Event, broadcast::error::RecvError>) -> Option<Input> {
         match event {
             Ok(Event::Advanced(heads)) => Some(Input::Advanced(heads)),
-            Ok(Event::DirectivesChanged) if self.is_revoked() => {
-                Some(Input::Received(Message::Bye("its key was revoked".into())))
-            }
+            Ok(Event::DirectivesChanged) if self.is_revoked() => Some(Input::Received(
+                Message::Bye("its key was revoked, or it has another parent".into()),
+            )),
             Ok(Event::DirectivesChanged) | Err(broadcast::error::RecvError::Lagged(_)) => {
                 let place = self.peer.place;
                 self.ask(move |engine| {
@@ -133,7 +133,12 @@ impl Link {
     fn is_revoked(&self) -> bool {
         let directives = self.replica.directives();
         let revoked = self.peer.key.is_some_and(|key| directives.revoked.contains(key));
-        revoked || !(self.peer.is_parent || self.replica.is_child_or_twin(self.peer.place))
+        // A child that was handed over goes on to its new parent.
+        let near = match self.peer.is_parent {
+            true => self.replica.dial_parent() == Some(self.peer.place),
+            false => self.replica.is_child_or_twin(self.peer.place),
+        };
+        revoked || !near
     }
 
     /// Asks the engine; the answer comes back as an input after its commit.

@@ -7,7 +7,7 @@ use taizhang_core::directives::{PLACE_EVENT, REVOCATION};
 use taizhang_core::feed::entry::{Action, Person};
 use taizhang_core::feed::line::LineItem;
 use taizhang_core::id::{Level, PlaceId, RecordId, SealKey, SliceId};
-use taizhang_core::place::event::PlaceEvent;
+use taizhang_core::place::event::{Listed, PlaceEvent};
 use taizhang_core::record::edit::creation;
 use taizhang_core::revocation::Reason;
 use taizhang_core::time::{Date, UtcMillis};
@@ -76,8 +76,13 @@ impl Engine {
                     );
                 }
                 let line = self.hand_over_line(place, to);
-                Ok((PlaceEvent::HandOver { place, to, line }, named))
+                let lists = self.lists_for(place, to);
+                Ok((PlaceEvent::HandOver { place, to, line, lists }, named))
             }
+            PlaceEvent::Merge { place, into } if tree.parent(place) != tree.parent(into) => refuse(
+                "两地不属同一上级;请先改隶再合并",
+                "the places have different parents; hand one over first",
+            ),
             PlaceEvent::Merge { place, into } if level(place) != level(into) || place == into => {
                 refuse("只能并入同级的另一区划", "a place merges into another of its own level")
             }
@@ -98,6 +103,17 @@ impl Engine {
             }
             event => Ok((event, named)),
         }
+    }
+
+    /// The place under its old parent, and the path to its new one.
+    fn lists_for(&self, place: PlaceId, to: PlaceId) -> Vec<Listed> {
+        let tree = &self.directives.tree;
+        let path = tree.path(to);
+        let new = path.iter().skip(1).copied().chain([place]);
+        new.filter_map(|id| {
+            Some(Listed { parent: tree.parent(id)?, place: tree.place(id)?.clone() })
+        })
+        .collect()
     }
 
     /// What is held of the old ancestors' feeds in the slices that change hands.

@@ -151,6 +151,7 @@ impl Replica {
                 place: id,
                 to: find_place(&directives, to)?,
                 line: Vec::new(),
+                lists: Vec::new(),
             },
             "merge" => PlaceEvent::Merge { place: id, into: find_place(&directives, to)? },
             "recode" => PlaceEvent::Recode { place: id, code: to.clone() },

@@ -1,0 +1,68 @@
+//! A village goes to a township of another county while it is cut off.
+
+use conflict_tests::oracle::register::shown;
+use conflict_tests::world::{Node, World, clerk};
+use taizhang_core::id::{PlaceId, SliceId};
+use taizhang_core::place::event::PlaceEvent;
+
+const VILLAGE: Node = 3;
+const OLD_TOWNSHIP: Node = 2;
+const COUNTY_B: Node = 7;
+const TOWNSHIP_B: Node = 8;
+const INPUTS: [(&str, &str); 4] = [
+    ("head_name", "张三"),
+    ("group_no", "一组"),
+    ("household_kind", "general"),
+    ("main_cause", "illness"),
+];
+
+/// Goal: what the village wrote before and during the outage arrives at its new parents and the city, its
+/// new county's values reach it, and its old township writes there no more.
+#[test]
+fn a_village_is_handed_over_to_another_county_with_unsent_edits() {
+    let mut world = World::new(61, 9, None);
+    let early = world.create(VILLAGE, "poor_household", &INPUTS);
+    assert!(world.settle(3000));
+    let link = world.links.iter().position(|link| link.child == VILLAGE).unwrap();
+    world.set_link(link, false);
+    let late = world.create(VILLAGE, "poor_household", &INPUTS);
+    let event = PlaceEvent::HandOver {
+        place: PlaceId([5; 8]),
+        to: PlaceId([7; 8]),
+        line: Vec::new(),
+        lists: Vec::new(),
+    };
+    world.job(0, |engine, now| engine.place_event(event, "2018-06-10", &clerk(), now)).unwrap();
+    assert!(world.settle(3000));
+    let seen = shown(&world, TOWNSHIP_B, early, "head_name").unwrap_or_default();
+    assert_eq!(seen.len(), 1, "the new township holds what the village had sent");
+    // The village hears of it from its old township, which it still dials, or from the new one.
+    world.redial(VILLAGE, TOWNSHIP_B);
+    world.set_link(link, true);
+    assert!(world.settle(6000));
+    let param = "min_income_measures_per_household";
+    world.publish(COUNTY_B, "乙县〔2018〕1号", param, 4);
+    assert!(world.settle(3000));
+    for office in [0, COUNTY_B, TOWNSHIP_B, VILLAGE] {
+        let name = world.replicas[office].name;
+        for record in [early, late] {
+            let found = shown(&world, office, record, "head_name").unwrap_or_default();
+            assert_eq!(found.len(), 1, "{name}");
+        }
+        let tree = &world.engine(office).directives.tree;
+        assert_eq!(tree.parent(PlaceId([5; 8])), Some(PlaceId([7; 8])), "{name}");
+        assert_eq!(tree.dial_parent(PlaceId([5; 8])), Some(PlaceId([7; 8])), "{name}");
+    }
+    let versions = |world: &mut World, office| world.engine(office).directives.policies.len();
+    assert_eq!(versions(&mut world, VILLAGE), versions(&mut world, COUNTY_B));
+    world.set(OLD_TOWNSHIP, early, "bank_holder", "旧乡镇");
+    assert!(world.settle(3000));
+    let slice = SliceId::ledger(PlaceId([5; 8]));
+    let shown_at_city = shown(&world, 0, early, "bank_holder").unwrap_or_default();
+    assert!(shown_at_city.is_empty(), "the old township wrote: {shown_at_city:?}");
+    let hashes: std::collections::BTreeSet<_> = [0, COUNTY_B, TOWNSHIP_B, VILLAGE]
+        .iter()
+        .map(|node| world.engine(*node).store.slice_hash(slice).unwrap())
+        .collect();
+    assert_eq!(hashes.len(), 1, "one slice hash");
+}
