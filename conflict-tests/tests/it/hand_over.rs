@@ -36,9 +36,12 @@ fn a_village_is_handed_over_to_another_county_with_unsent_edits() {
     assert!(world.settle(3000));
     let seen = shown(&world, TOWNSHIP_B, early, "head_name").unwrap_or_default();
     assert_eq!(seen.len(), 1, "the new township holds what the village had sent");
-    // The village hears of it from its old township, which it still dials, or from the new one.
-    world.redial(VILLAGE, TOWNSHIP_B);
+    // The village hears of it from its old township, which it still dials, and goes on to the new one.
     world.set_link(link, true);
+    assert!(world.settle(6000));
+    let tree = &world.engine(VILLAGE).directives.tree;
+    assert_eq!(tree.dial_parent(PlaceId([5; 8])), Some(PlaceId([7; 8])), "it knows its new parent");
+    world.redial(VILLAGE, TOWNSHIP_B);
     assert!(world.settle(6000));
     let param = "min_income_measures_per_household";
     world.publish(COUNTY_B, "乙县〔2018〕1号", param, 4);

@@ -29,8 +29,8 @@ pub enum PlaceEvent {
         to: PlaceId,
         /// How far the old ancestors' feeds in the slices concerned count.
         line: Vec<LineItem>,
-        /// The place under its old parent, and the path to its new one: the offices there know neither
-        /// from lists of their own.
+        /// The paths to the place, itself included, and to its new parent: the offices of either know the
+        /// other from no list of their own.
         #[serde(default)]
         lists: Vec<Listed>,
     },

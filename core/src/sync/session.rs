@@ -458,6 +458,8 @@ impl Session {
 
     fn advanced(&mut self, heads: &[(FeedId, Head)]) {
         for (feed, head) in heads {
+            // What is durable came with its author's chain, on whatever link.
+            self.keys.insert(feed.author.key);
             if !self.shares(feed.slice) {
                 continue;
             }
@@ -475,6 +477,7 @@ impl Session {
         for (slice, frontier) in held.slices {
             for ((lane, author), head) in frontier.heads {
                 let feed = FeedId { slice, lane, author };
+                self.keys.insert(author.key);
                 if head.count > self.held.head(feed).count {
                     self.held.set(feed, head);
                 }

@@ -105,15 +105,17 @@ impl Engine {
         }
     }
 
-    /// The place under its old parent, and the path to its new one.
+    /// The paths to the place and to its new parent.
     fn lists_for(&self, place: PlaceId, to: PlaceId) -> Vec<Listed> {
         let tree = &self.directives.tree;
-        let path = tree.path(to);
-        let new = path.iter().skip(1).copied().chain([place]);
-        new.filter_map(|id| {
-            Some(Listed { parent: tree.parent(id)?, place: tree.place(id)?.clone() })
-        })
-        .collect()
+        let (old, new) = (tree.path(place), tree.path(to));
+        old.into_iter()
+            .skip(1)
+            .chain(new.into_iter().skip(1))
+            .filter_map(|id| {
+                Some(Listed { parent: tree.parent(id)?, place: tree.place(id)?.clone() })
+            })
+            .collect()
     }
 
     /// What is held of the old ancestors' feeds in the slices that change hands.
