@@ -4,6 +4,7 @@
 use taizhang_core::catalogue::{Catalogue, Ledger};
 use taizhang_core::id::Level;
 use taizhang_core::record::fold::Row;
+use taizhang_core::record::moved::MOVED_KEY;
 use taizhang_core::record::value::{Value, split_key};
 
 use crate::engine::values::shown;
@@ -42,7 +43,11 @@ pub fn row(row: &mut Row, ledger: &Ledger, level: Level, catalogue: &Catalogue) 
     row.logs.retain(|id, _| !personal(id));
     for conflict in &mut row.conflicts {
         for candidate in &mut conflict.candidates {
-            candidate.value = value(ledger, &conflict.field, &candidate.value, level, catalogue);
+            candidate.value = match conflict.field == MOVED_KEY {
+                // An edit made after a move, with whatever values it has.
+                true => Value::Text("***".into()),
+                false => value(ledger, &conflict.field, &candidate.value, level, catalogue),
+            };
         }
     }
 }

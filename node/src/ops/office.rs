@@ -135,6 +135,8 @@ impl Replica {
                 "place": directives.tree.full_name(one.place),
                 "revoked": directives.revoked.contains(one.key),
                 "own": one.key == self.identity().seal_key(),
+                "below": one.place != self.place()
+                    && directives.tree.is_above_or_same(self.place(), one.place),
             })
         });
         json!({"rows": rows.collect::<Vec<_>>()})
@@ -221,7 +223,12 @@ impl Replica {
                 json!({"record": id})
             }
             Ask::HeldBack => {
-                let rows = self.run(|engine, _| Ok(engine.held_back()?)).await?;
+                let mut rows = self.run(|engine, _| Ok(engine.held_back()?)).await?;
+                // What does not count was judged by no field's privacy: the city sees none of its values.
+                if super::mask::applies(self.identity().checked.name.level()) {
+                    let writes = rows.iter_mut().flat_map(|row| &mut row.writes);
+                    writes.for_each(|(_, value)| "***".clone_into(value));
+                }
                 json!({"rows": rows})
             }
             Ask::Adopt { arrival, entry } => {

@@ -23,6 +23,7 @@ struct ReplicaLine {
     place: String,
     key: String,
     own: bool,
+    below: bool,
     revoked: bool,
 }
 
@@ -111,6 +112,7 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
                 place: text(row, "place"),
                 key: text(row, "key").chars().take(KEY_CHARS).collect(),
                 own: flag(row, "own"),
+                below: flag(row, "below"),
                 revoked: flag(row, "revoked"),
             })
             .collect(),
