@@ -28,18 +28,24 @@ pub fn progress() -> impl Fn(&str, u64, u64) + Send + Sync + 'static {
     }
 }
 
+/// Prints a line; a reader that went away (`| head`) has seen enough.
+fn line(text: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stdout(), "{text}"));
+}
+
 /// Prints an answer.
 pub fn answer(value: &Value, json: bool) {
     if json {
-        println!("{value:#}");
+        line(&format!("{value:#}"));
         return;
     }
     let Value::Object(map) = value else {
-        println!("{}", cell(value));
+        line(&cell(value));
         return;
     };
     for (key, value) in map.iter().filter(|(key, _)| *key != "rows") {
-        println!("{key}: {}", cell(value));
+        line(&format!("{key}: {}", cell(value)));
     }
     if let Some(Value::Array(rows)) = map.get("rows") {
         table(rows);
@@ -74,11 +80,11 @@ pub fn table(rows: &[Value]) {
     let widths: Vec<usize> = (0..keys.len())
         .map(|at| lines.iter().map(|line| width(&line[at])).max().unwrap_or(0))
         .collect();
-    for line in lines {
-        let padded = line
+    for cells in lines {
+        let padded = cells
             .iter()
             .zip(&widths)
             .map(|(text, wide)| format!("{text}{}", " ".repeat(wide.saturating_sub(width(text)))));
-        println!("{}", padded.collect::<Vec<_>>().join("  ").trim_end());
+        line(padded.collect::<Vec<_>>().join("  ").trim_end());
     }
 }

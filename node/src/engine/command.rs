@@ -45,6 +45,15 @@ pub fn refuse<T>(zh: impl Into<String>, en: impl Into<String>) -> Result<T, Comm
     Err(CommandError::Refused(Text { zh: zh.into(), en: en.into() }))
 }
 
+/// A refusal whose words stand in both languages already, as `中文 / English`.
+pub fn refuse_as<T>(words: impl std::fmt::Display) -> Result<T, CommandError> {
+    let text = words.to_string();
+    match text.split_once(" / ") {
+        Some((zh, en)) => refuse(zh, en),
+        None => refuse(text.clone(), text),
+    }
+}
+
 /// Fields as typed: field id to text; a log field's text is a JSON object of its columns.
 pub type Inputs = BTreeMap<String, String>;
 

@@ -15,7 +15,7 @@ use taizhang_core::time::UtcMillis;
 
 use super::envelope::{self, Kind};
 use crate::engine::Engine;
-use crate::engine::command::{CommandError, refuse};
+use crate::engine::command::{CommandError, refuse, refuse_as};
 use crate::store::StoreError;
 use crate::transport::convert::{frames_from_bytes, frames_to_bytes};
 
@@ -66,6 +66,7 @@ pub fn export(
     }
     engine.begin()?;
     engine.flush(now)?;
+    engine.issue_receipts(now)?;
     engine.commit()?;
     let known = if all { Frontiers::default() } else { held_by(engine, &receivers)? };
     let mut parts = Vec::new();
@@ -73,7 +74,7 @@ pub fn export(
         let plain = frames_to_bytes(messages);
         let chance: [u8; 64] = engine.random();
         let file = envelope::write(Kind::Bundle, &engine.identity, to, &receivers, &plain, &chance);
-        parts.push(file.or_else(|error| refuse(error.to_string(), error.to_string()))?);
+        parts.push(file.or_else(refuse_as)?);
     }
     engine.begin()?;
     engine.store.audit(
@@ -192,7 +193,7 @@ fn collect(
 pub fn import(engine: &mut Engine, file: &[u8], now: UtcMillis) -> Result<Imported, CommandError> {
     let identity = engine.identity.clone();
     let opened = envelope::open(Kind::Bundle, file, &identity.seal, Some(&identity.root));
-    let opened = opened.or_else(|error| refuse(error.to_string(), error.to_string()))?;
+    let opened = opened.or_else(refuse_as)?;
     let from = opened.sender.name.place();
     let directives = &engine.directives;
     let near = directives.tree.is_above_or_same(from, engine.place())
@@ -217,7 +218,9 @@ pub fn import(engine: &mut Engine, file: &[u8], now: UtcMillis) -> Result<Import
     }
     // Of those counted as held in the last pass the new ones were brought by this file too.
     sum.held = sum.held.saturating_sub(sum.new);
+    // A command has no idle time in which receipts are signed, and the next stick should carry them.
     engine.begin()?;
+    engine.issue_receipts(now)?;
     let text = format!("from place {from}: {} new, {} refused", sum.new, sum.refused.len());
     engine.store.audit("bundle read", &text, now)?;
     engine.commit()?;

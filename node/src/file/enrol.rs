@@ -9,7 +9,7 @@ use taizhang_core::id::{PlaceId, SealKey, hex, unhex};
 use taizhang_core::time::UtcMillis;
 
 use super::envelope::{self, Kind};
-use crate::engine::command::{CommandError, refuse};
+use crate::engine::command::{CommandError, refuse, refuse_as};
 use crate::engine::{Engine, Surroundings};
 use crate::identity::found::{KeyRequest, NewKeys};
 use crate::identity::keys::Identity;
@@ -90,7 +90,7 @@ pub fn answer(
     let chance: [u8; 64] = engine.random();
     let (kind, key) = (Kind::Admission, [wanted.seal_key]);
     let file = envelope::write(kind, &engine.identity, place, &key, &plain, &chance);
-    file.or_else(|error| refuse(error.to_string(), error.to_string()))
+    file.or_else(refuse_as)
 }
 
 /// Takes the answer into the data folder that asked; gives its identity. A new replica needs the first
