@@ -178,6 +178,24 @@ impl Level {
         }
     }
 
+    /// The word for people, in Chinese.
+    pub fn zh(self) -> &'static str {
+        match self {
+            Self::Village => "村级",
+            Self::Township => "乡级",
+            Self::County => "县级",
+            Self::City => "市级",
+        }
+    }
+
+    /// Some levels for people: in Chinese, in English.
+    pub fn words(levels: &[Self]) -> (String, String) {
+        let list = |word: fn(Self) -> &'static str, comma: &str| {
+            levels.iter().map(|level| word(*level)).collect::<Vec<_>>().join(comma)
+        };
+        (list(Self::zh, "、"), list(Self::name, ", "))
+    }
+
     /// The level of that name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.name() == name)

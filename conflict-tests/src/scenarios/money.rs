@@ -235,7 +235,7 @@ fn numbering(stage: &mut Stage) {
     let pool = open(stage, "workshop_no", 100);
     stage.sync();
     let refused = stage.try_act(TOWNSHIP, one, "accepted").unwrap_err();
-    assert!(refused.contains("county级办理"), "{refused}");
+    assert!(refused.contains("县级办理"), "{refused}");
     let refused = stage.try_act(COUNTY_2, one, "accepted").unwrap_err();
     assert!(refused.contains("额度不足"), "{refused}");
     let twin = stage.world.engine(COUNTY_2).author.key;
@@ -341,5 +341,7 @@ fn withdrawal_crosses_payment(stage: &mut Stage) {
     let other = reviewed_grant(stage, household, "2000");
     stage.act(VILLAGE, other, "withdrawn");
     stage.sync();
-    assert!(stage.try_act(COUNTY, other, "paid").is_err());
+    stage.everywhere(other, "withdrawn");
+    let refused = stage.try_act(COUNTY, other, "paid").unwrap_err();
+    assert!(refused.contains("已撤回"), "{refused}");
 }

@@ -14,7 +14,6 @@ mod kills;
 mod laws;
 mod office;
 mod power;
-mod real_line;
 mod refusals;
 mod renewal;
 mod rights;

@@ -2,7 +2,7 @@
 
 use taizhang_core::catalogue::{Required, Text, Transition};
 use taizhang_core::feed::entry::{Action, Person};
-use taizhang_core::id::{RecordId, hex};
+use taizhang_core::id::{Level, RecordId, hex};
 use taizhang_core::record::fold::certify;
 use taizhang_core::record::state::{Step, TransitionLine};
 use taizhang_core::record::value::STATE_FIELD;
@@ -116,22 +116,23 @@ impl Engine {
         let fits = |step: &&Transition| {
             step.to == to && (step.ordered || step.from.iter().any(|one| one == from))
         };
+        let label = |id: &str, english: bool| match workflow.states.iter().find(|one| one.id == id)
+        {
+            Some(state) => state.label.in_lang(english).to_owned(),
+            None => id.to_owned(),
+        };
         let steps: Vec<&Transition> = workflow.transitions.iter().filter(fits).collect();
         let Some(first) = steps.first() else {
             return refuse(
-                format!("当前状态「{from}」不能转为「{to}」"),
-                format!("no step leads from {from} to {to}"),
+                format!("当前状态「{}」不能转为「{}」", label(from, false), label(to, false)),
+                format!("no step leads from {} to {}", label(from, true), label(to, true)),
             );
         };
         match steps.iter().find(|step| step.by.contains(&level)) {
             Some(step) => Ok((*step).clone()),
             None => {
-                let levels: Vec<&str> = first.by.iter().map(|level| level.name()).collect();
-                let levels = levels.join(", ");
-                refuse(
-                    format!("该步骤由{levels}级办理"),
-                    format!("this step is taken by: {levels}"),
-                )
+                let (zh, en) = Level::words(&first.by);
+                refuse(format!("该步骤由{zh}办理"), format!("this step is taken by: {en}"))
             }
         }
     }

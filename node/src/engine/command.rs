@@ -282,8 +282,7 @@ impl Engine {
         source: Source,
     ) -> Result<Vec<KeyWrite>, FieldError> {
         if !field.write.contains(&self.level()) {
-            let levels: Vec<&str> = field.write.iter().map(|level| level.name()).collect();
-            return Err(not_writable(field, &levels.join(", ")));
+            return Err(not_writable(field, Level::words(&field.write)));
         }
         let catalogue = Arc::clone(&self.directives.catalogue);
         match &field.kind {
@@ -313,7 +312,10 @@ impl Engine {
                     return Ok(Vec::new());
                 }
                 if field.merge == taizhang_core::catalogue::Merge::Fixed && row.is_some() {
-                    return Err(not_writable(field, "only when created"));
+                    return Err(not_writable(
+                        field,
+                        ("仅在新建时".into(), "only when created".into()),
+                    ));
                 }
                 Ok(vec![(field.id.clone(), value)])
             }
@@ -389,15 +391,17 @@ impl Engine {
             return refuse("该字段没有待处理的冲突", "this field has no conflict");
         };
         if self.level() < conflict.resolve {
-            let level = conflict.resolve.name();
+            let level = conflict.resolve;
             return refuse(
-                format!("该冲突由{level}级裁定"),
-                format!("this conflict is decided at the {level} level"),
+                format!("该冲突由{}裁定", level.zh()),
+                format!("this conflict is decided at the {} level", level.name()),
             );
         }
         if !definition.write.contains(&self.level()) {
-            let levels: Vec<&str> = definition.write.iter().map(|level| level.name()).collect();
-            return Err(CommandError::Fields(vec![not_writable(definition, &levels.join(", "))]));
+            return Err(CommandError::Fields(vec![not_writable(
+                definition,
+                Level::words(&definition.write),
+            )]));
         }
         let value = match choice {
             Choice::Candidate(at) => match conflict.candidates.get(*at) {
@@ -456,10 +460,10 @@ pub(crate) fn missing(field: &Field) -> FieldError {
     FieldError { field: field.id.clone(), reason }
 }
 
-fn not_writable(field: &Field, who: &str) -> FieldError {
+fn not_writable(field: &Field, (zh, en): (String, String)) -> FieldError {
     let reason = Text {
-        zh: format!("「{}」不由本级填写(填写:{who})", field.label.zh),
-        en: format!("{} is not written at this level (written: {who})", field.label.en),
+        zh: format!("「{}」不由本级填写(填写:{zh})", field.label.zh),
+        en: format!("{} is not written at this level (written: {en})", field.label.en),
     };
     FieldError { field: field.id.clone(), reason }
 }
