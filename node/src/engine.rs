@@ -306,6 +306,25 @@ impl Engine {
         Ok(())
     }
 
+    /// One transaction for one piece of work: durable if it succeeds, undone if it fails.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; then nothing of it stands, and the next transaction can begin.
+    pub fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.begin()?;
+        match work(self) {
+            Ok(done) => self.commit().map(|()| done),
+            Err(error) => {
+                self.abort();
+                Err(error)
+            }
+        }
+    }
+
     /// Starts a job within the group: what came before is settled, so that it can be undone alone.
     ///
     /// # Errors

@@ -175,6 +175,20 @@ impl Drop for Mount {
     }
 }
 
+/// The city publishes something, and the township has it.
+fn publish(offices: &[Office]) {
+    let policy = taizhang_node::engine::policy::NewPolicy {
+        doc_no: "商政〔2018〕99号".into(),
+        title: String::new(),
+        effective_from: "2018-06-01".into(),
+        values: BTreeMap::from([("min_income_measures_per_household".to_owned(), 3.into())]),
+    };
+    offices[0].ask(&Request::PolicyPublish { policy, person: clerk() }).unwrap();
+    offices[2].wait("the policy at the township", |office| {
+        office.ask(&Request::PolicyList).is_ok_and(|found| found.to_string().contains("99号"))
+    });
+}
+
 /// Goal: a full and a read-only disk are said in plain Chinese, lose nothing, and are over when they are.
 #[test]
 fn a_full_or_read_only_disk_loses_nothing_and_recovers() {
@@ -198,6 +212,16 @@ fn a_full_or_read_only_disk_loses_nothing_and_recovers() {
         let refused = village.ask(&household("李四")).unwrap_err();
         assert!(refused.contains("磁盘已满"), "{refused}");
     }
+    // What comes by stick is refused whole too, and the first save after it goes through.
+    publish(&offices);
+    let (stick, to) = (folder.path().join("stick"), crate::office::CODES[3].to_owned());
+    offices[2].ask(&Request::BundleExport { to, path: stick.clone(), all: true }).unwrap();
+    let refused = village.ask(&Request::BundleImport { paths: vec![stick.clone()] }).unwrap_err();
+    assert!(refused.contains("磁盘已满"), "{refused}");
+    std::fs::remove_file(&filler).unwrap();
+    village.ask(&household("赵六")).unwrap();
+    village.ask(&Request::BundleImport { paths: vec![stick] }).unwrap();
+    assert!(!fill.output().unwrap().status.success(), "the disk is full again");
     let shown = |village: &Office| village.ask(&Request::Show { id }).unwrap();
     assert_eq!(shown(&village)["row"]["fields"]["head_name"], "张三");
     village.kill();

@@ -19,6 +19,7 @@ pub struct LineItem {
     /// Segments that count.
     pub count: u64,
     /// Hash of the last of them, so that the line stays on its branch if the feed forks below it.
+    #[serde(default)]
     pub last: Hash,
 }
 

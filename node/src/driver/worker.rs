@@ -167,29 +167,14 @@ fn idle_work(engine: &mut Engine) -> Result<bool, StoreError> {
         engine.heal(now)?;
         return Ok(true);
     }
-    engine.begin()?;
-    let worked = engine.flush(now).and_then(|()| engine.project(now, 64));
-    match worked {
-        Ok(more) => {
-            engine.commit()?;
-            Ok(more)
-        }
-        Err(error) => {
-            engine.abort();
-            Err(error)
-        }
-    }
+    engine.transaction(|engine| {
+        engine.flush(now)?;
+        engine.project(now, 64)
+    })
 }
 
 fn issue_receipts(engine: &mut Engine) -> Result<(), StoreError> {
-    engine.begin()?;
-    match engine.issue_receipts(clock::now()) {
-        Ok(_) => engine.commit(),
-        Err(error) => {
-            engine.abort();
-            Err(error)
-        }
-    }
+    engine.transaction(|engine| engine.issue_receipts(clock::now())).map(|_| ())
 }
 
 fn publish(engine: &mut Engine, replica: &Replica) {

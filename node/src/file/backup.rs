@@ -90,7 +90,12 @@ fn hash_of(path: &Path) -> Result<Hash, BackupError> {
 
 fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
     fs::copy(from, to).map_err(at(to))?;
-    fs::File::open(to).and_then(|file| file.sync_all()).map_err(at(to))
+    sync(to)
+}
+
+/// A stick is pulled out as soon as the command is done.
+fn sync(path: &Path) -> Result<(), BackupError> {
+    fs::File::open(path).and_then(|file| file.sync_all()).map_err(at(path))
 }
 
 /// Writes a backup of a running replica into an empty folder, and checks it.
@@ -100,17 +105,10 @@ fn copy(from: &Path, to: &Path) -> Result<(), BackupError> {
 /// [`BackupError`]; the replica is untouched.
 pub fn backup(engine: &mut Engine, target: &Path, now: UtcMillis) -> Result<Manifest, BackupError> {
     empty_folder(target)?;
-    engine.begin()?;
-    let flushed = engine.flush(now);
-    match flushed {
-        Ok(()) => engine.commit()?,
-        Err(error) => {
-            engine.abort();
-            return Err(error.into());
-        }
-    }
+    engine.transaction(|engine| engine.flush(now))?;
     let ledger = target.join(LEDGER);
     engine.store.copy_ledger(&ledger)?;
+    sync(&ledger)?;
     let source = Identity::folder(engine.store.folder());
     let keys = Identity::folder(target);
     fs::create_dir_all(&keys).map_err(at(&keys))?;
@@ -127,9 +125,9 @@ pub fn backup(engine: &mut Engine, target: &Path, now: UtcMillis) -> Result<Mani
     let path = target.join(MANIFEST);
     fs::write(&path, serde_json::to_vec_pretty(&manifest).unwrap_or_default())
         .map_err(at(&path))?;
-    engine.begin()?;
-    engine.store.audit("backup", &target.display().to_string(), now)?;
-    engine.commit()?;
+    sync(&path)?;
+    let text = target.display().to_string();
+    engine.transaction(|engine| engine.store.audit("backup", &text, now))?;
     Ok(manifest)
 }
 

@@ -64,10 +64,10 @@ pub fn export(
     if receivers.is_empty() {
         return refuse("该单位没有其他已注册的节点", "no other replica of that office is enrolled");
     }
-    engine.begin()?;
-    engine.flush(now)?;
-    engine.issue_receipts(now)?;
-    engine.commit()?;
+    engine.transaction(|engine| {
+        engine.flush(now)?;
+        engine.issue_receipts(now)
+    })?;
     let known = if all { Frontiers::default() } else { held_by(engine, &receivers)? };
     let mut parts = Vec::new();
     for messages in collect(engine, to, known, now)? {
@@ -76,13 +76,8 @@ pub fn export(
         let file = envelope::write(Kind::Bundle, &engine.identity, to, &receivers, &plain, &chance);
         parts.push(file.or_else(refuse_as)?);
     }
-    engine.begin()?;
-    engine.store.audit(
-        "bundle written",
-        &format!("for place {to}: {} file(s)", parts.len()),
-        now,
-    )?;
-    engine.commit()?;
+    let text = format!("for place {to}: {} file(s)", parts.len());
+    engine.transaction(|engine| engine.store.audit("bundle written", &text, now))?;
     Ok(parts)
 }
 
@@ -219,11 +214,11 @@ pub fn import(engine: &mut Engine, file: &[u8], now: UtcMillis) -> Result<Import
     // Of those counted as held in the last pass the new ones were brought by this file too.
     sum.held = sum.held.saturating_sub(sum.new);
     // A command has no idle time in which receipts are signed, and the next stick should carry them.
-    engine.begin()?;
-    engine.issue_receipts(now)?;
     let text = format!("from place {from}: {} new, {} refused", sum.new, sum.refused.len());
-    engine.store.audit("bundle read", &text, now)?;
-    engine.commit()?;
+    engine.transaction(|engine| {
+        engine.issue_receipts(now)?;
+        engine.store.audit("bundle read", &text, now)
+    })?;
     Ok(sum)
 }
 
@@ -253,9 +248,7 @@ fn carry_out(
 ) -> Result<(), CommandError> {
     match output {
         Output::Commit(id, batch) => {
-            engine.begin()?;
-            let stored = engine.ingest(&batch, now)?;
-            engine.commit()?;
+            let stored = engine.transaction(|engine| engine.ingest(&batch, now))?;
             for one in &stored {
                 match one {
                     Stored::Stored(..) => pass.new += 1,
@@ -280,9 +273,7 @@ fn carry_out(
             session.handle(now, Input::SegmentsRead(nothing));
         }
         Output::TakeReceipts(receipts) => {
-            engine.begin()?;
-            engine.take_receipts(&receipts, now)?;
-            engine.commit()?;
+            engine.transaction(|engine| engine.take_receipts(&receipts, now))?;
         }
         Output::Report(Report::Refused { reason, .. }) => pass.refused.push(reason),
         Output::Report(Report::NotYet(feed, reason)) => {
@@ -298,10 +289,7 @@ fn carry_out(
 fn catch_up(engine: &mut Engine, now: UtcMillis) -> Result<bool, StoreError> {
     let before = std::sync::Arc::clone(&engine.directives);
     loop {
-        engine.begin()?;
-        let more = engine.project(now, 64)?;
-        engine.commit()?;
-        if !more {
+        if !engine.transaction(|engine| engine.project(now, 64))? {
             return Ok(!std::sync::Arc::ptr_eq(&before, &engine.directives));
         }
     }
