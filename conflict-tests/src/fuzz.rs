@@ -183,13 +183,7 @@ struct Inputs {
 impl Inputs {
     fn new() -> Self {
         let mut world = World::new(3, 4, None);
-        let inputs = [
-            ("head_name", "张三"),
-            ("group_no", "一组"),
-            ("household_kind", "general"),
-            ("main_cause", "illness"),
-        ];
-        let record = world.create(3, "poor_household", &inputs);
+        let record = world.household(3, "张三");
         world.set(3, record, "phone", "13800000001");
         world.settle(1000);
         let now = world.now;

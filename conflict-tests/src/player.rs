@@ -154,16 +154,7 @@ impl Player {
         let place = replica.place.0[0];
         let token = self.token();
         let name = format!("户{token}");
-        let household = self.world.create(
-            node,
-            "poor_household",
-            &[
-                ("head_name", &name),
-                ("group_no", "一组"),
-                ("household_kind", "general"),
-                ("main_cause", "illness"),
-            ],
-        );
+        let household = self.world.household(node, &name);
         self.deed(node, format!("creates household {household}"));
         self.registers.created(household, place);
         self.records.push(Known { id: household, place, ledger: "poor_household" });

@@ -107,16 +107,7 @@ impl Stage {
 
     /// A household in a village.
     pub fn household(&mut self, node: Node, name: &str) -> RecordId {
-        self.create(
-            node,
-            "poor_household",
-            &[
-                ("head_name", name),
-                ("group_no", "一组"),
-                ("household_kind", "general"),
-                ("main_cause", "illness"),
-            ],
-        )
+        self.world.household(node, name)
     }
 
     /// A record.

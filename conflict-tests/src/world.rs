@@ -135,6 +135,16 @@ fn place(byte: u8, level: Level) -> Place {
     }
 }
 
+/// What a new household needs.
+pub const fn household(name: &str) -> [(&str, &str); 4] {
+    [
+        ("head_name", name),
+        ("group_no", "一组"),
+        ("household_kind", "general"),
+        ("main_cause", "illness"),
+    ]
+}
+
 /// The person of every simulated edit.
 pub fn clerk() -> Person {
     Person { name: "测试员".into(), role: "village_clerk".into() }
@@ -331,6 +341,24 @@ impl World {
             engine.create(slice, ledger, &inputs, Source::People, &clerk(), None, now)
         })
         .expect("a record")
+    }
+
+    /// Creates a household.
+    ///
+    /// # Panics
+    ///
+    /// If the engine refuses: a mistake of the scenario.
+    pub fn household(&mut self, node: Node, name: &str) -> RecordId {
+        self.create(node, "poor_household", &household(name))
+    }
+
+    /// The link by which an office dials its parent.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    pub fn link_of(&self, node: Node) -> usize {
+        self.links.iter().position(|link| link.child == node).expect("a link")
     }
 
     /// Sets one field; gives whether the replica holds the record and anything changed.

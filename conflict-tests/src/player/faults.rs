@@ -145,9 +145,7 @@ impl Player {
         if ![1, 2, village].iter().all(|node| self.runs(*node)) || !self.is_safe(village, 1) {
             return false;
         }
-        let link = |player: &Self, child: Node| {
-            player.world.links.iter().position(|link| link.child == child).unwrap()
-        };
+        let link = |player: &Self, child: Node| player.world.link_of(child);
         let (upper, lower) = (link(self, 2), link(self, village));
         self.world.set_link(upper, false);
         self.world.set_link(lower, true);
@@ -158,16 +156,7 @@ impl Player {
             return false;
         }
         for _ in 0..3 {
-            self.world.create(
-                village,
-                "poor_household",
-                &[
-                    ("head_name", "REVOKED"),
-                    ("group_no", "一组"),
-                    ("household_kind", "general"),
-                    ("main_cause", "illness"),
-                ],
-            );
+            self.world.household(village, "REVOKED");
             for _ in 0..15 {
                 self.world.step();
             }

@@ -449,7 +449,7 @@ fn broken_sync(stage: &mut Stage) {
     stage.cut(VILLAGE);
     let ids: Vec<RecordId> =
         (0..260).map(|at| stage.household(VILLAGE, &format!("户{at}"))).collect();
-    let link = stage.world.links.iter().position(|link| link.child == VILLAGE).unwrap();
+    let link = stage.world.link_of(VILLAGE);
     stage.world.set_link(link, true);
     // One message a step: stop when the first of several segments has come.
     while stage.world.job(TOWNSHIP, |engine, _| engine.find(ids[0])).is_err() {

@@ -40,7 +40,7 @@ fn forge(stage: &mut Stage, node: Node, slice: SliceId, record: RecordId, keys: 
         }],
     };
     let sealed = segment.seal(&engine.identity.seal);
-    let index = stage.world.links.iter().position(|link| link.child == node).unwrap();
+    let index = stage.world.link_of(node);
     stage.world.inject(index, false, Message::Segment(sealed));
     stage.sync();
 }

@@ -5,16 +5,6 @@ use conflict_tests::world::{Node, World};
 use taizhang_core::id::RecordId;
 
 const VILLAGE: Node = 3;
-const INPUTS: [(&str, &str); 4] = [
-    ("head_name", "张三"),
-    ("group_no", "一组"),
-    ("household_kind", "general"),
-    ("main_cause", "illness"),
-];
-
-fn link_of(world: &World, node: Node) -> usize {
-    world.links.iter().position(|link| link.child == node).unwrap()
-}
 
 fn same_everywhere(world: &mut World, record: RecordId, field: &str, expected: &[&str]) {
     let expected: std::collections::BTreeSet<String> =
@@ -35,14 +25,14 @@ fn same_everywhere(world: &mut World, record: RecordId, field: &str, expected: &
 #[test]
 fn a_disk_image_restored_loses_neither_what_was_sent_nor_what_is_typed_on_it() {
     let mut world = World::new(9, 4, None);
-    let record = world.create(VILLAGE, "poor_household", &INPUTS);
+    let record = world.household(VILLAGE, "张三");
     world.set(VILLAGE, record, "phone", "13800000001");
     assert!(world.settle(500));
     let image = world.image(VILLAGE);
     world.set(VILLAGE, record, "phone", "13800000002");
-    let late = world.create(VILLAGE, "poor_household", &INPUTS);
+    let late = world.household(VILLAGE, "张三");
     assert!(world.settle(500));
-    let link = link_of(&world, VILLAGE);
+    let link = world.link_of(VILLAGE);
     world.set_link(link, false);
     world.restore(VILLAGE, &image);
     let before = world.engine(VILLAGE).author;
@@ -61,14 +51,14 @@ fn a_disk_image_restored_loses_neither_what_was_sent_nor_what_is_typed_on_it() {
 fn an_image_that_sealed_before_it_was_found_out_forks_and_loses_nothing() {
     for seed in 0..6 {
         let mut world = World::new(100 + seed, 4, None);
-        let record = world.create(VILLAGE, "poor_household", &INPUTS);
+        let record = world.household(VILLAGE, "张三");
         assert!(world.settle(500));
         let image = world.image(VILLAGE);
         world.set(VILLAGE, record, "phone", "13800000002");
         assert!(world.settle(500));
         world.set(VILLAGE, record, "group_no", "二组");
         assert!(world.settle(500));
-        let link = link_of(&world, VILLAGE);
+        let link = world.link_of(VILLAGE);
         world.set_link(link, false);
         world.restore(VILLAGE, &image);
         world.set(VILLAGE, record, "phone", "13800000003");
@@ -88,10 +78,10 @@ fn an_image_that_sealed_before_it_was_found_out_forks_and_loses_nothing() {
 fn a_cloned_folder_becomes_a_second_author_and_both_keep_their_work() {
     for seed in 0..4 {
         let mut world = World::new(200 + seed, 4, None);
-        let record = world.create(VILLAGE, "poor_household", &INPUTS);
+        let record = world.household(VILLAGE, "张三");
         assert!(world.settle(500));
         let clone = world.clone_replica(VILLAGE, seed % 2 == 0);
-        let (one, two) = (link_of(&world, VILLAGE), link_of(&world, clone));
+        let (one, two) = (world.link_of(VILLAGE), world.link_of(clone));
         world.set_link(one, false);
         world.set_link(two, false);
         for round in 0..3 {

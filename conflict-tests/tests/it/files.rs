@@ -11,12 +11,6 @@ use crate::office::Office;
 const TOWNSHIP: Node = 2;
 const VILLAGE: Node = 3;
 const DAY_MS: i64 = 86_400_000;
-const INPUTS: [(&str, &str); 4] = [
-    ("head_name", "张三"),
-    ("group_no", "一组"),
-    ("household_kind", "general"),
-    ("main_cause", "illness"),
-];
 
 fn export(world: &mut World, from: Node, to: Node, all: bool) -> Vec<Vec<u8>> {
     let (place, now) = (world.replicas[to].place, world.now_at(from));
@@ -35,7 +29,7 @@ fn carry(world: &mut World, from: Node, to: Node) -> u64 {
 }
 
 fn cut_village(world: &mut World) {
-    let link = world.links.iter().position(|link| link.child == VILLAGE).unwrap();
+    let link = world.link_of(VILLAGE);
     world.set_link(link, false);
 }
 
@@ -62,7 +56,7 @@ fn a_village_without_a_network_lives_on_bundles_for_a_month() {
     let mut records: Vec<RecordId> = Vec::new();
     for day in 1..=30_i64 {
         world.now = world.now.plus(DAY_MS);
-        let record = world.create(VILLAGE, "poor_household", &INPUTS);
+        let record = world.household(VILLAGE, "张三");
         world.set(VILLAGE, record, "phone", &format!("138{day:08}"));
         records.push(record);
         if let Some(earlier) = records.get(records.len().wrapping_sub(5)) {
@@ -116,9 +110,9 @@ fn a_bundle_is_taken_once_whatever_happens_to_its_file() {
     let mut world = World::new(42, 5, None);
     assert!(world.settle(2000));
     cut_village(&mut world);
-    let first = world.create(VILLAGE, "poor_household", &INPUTS);
+    let first = world.household(VILLAGE, "张三");
     let one = export(&mut world, VILLAGE, TOWNSHIP, false).remove(0);
-    let second = world.create(VILLAGE, "poor_household", &INPUTS);
+    let second = world.household(VILLAGE, "张三");
     world.set(VILLAGE, first, "phone", "13800000001");
     let two = export(&mut world, VILLAGE, TOWNSHIP, false).remove(0);
     let before = world.engine(TOWNSHIP).store.last_arrival().unwrap();
@@ -210,4 +204,15 @@ fn a_village_is_enrolled_renewed_backed_up_and_restored_by_file() {
         }
         office.once(&["check"]).unwrap();
     }
+}
+
+/// Work that fails in a transaction of its own is undone, and the next one can begin.
+#[test]
+fn a_failed_transaction_leaves_nothing_open() {
+    let mut world = World::new(44, 4, None);
+    let full = || taizhang_node::store::StoreError::DiskFull;
+    let failed = world.engine(VILLAGE).transaction(|_| Err::<(), _>(full()));
+    assert!(failed.is_err());
+    let record = world.household(VILLAGE, "张三");
+    assert_eq!(shown(&world, VILLAGE, record, "head_name").unwrap().len(), 1);
 }

@@ -29,15 +29,9 @@ fn copy(from: &Path, to: &Path) {
 
 fn write(target: &Path) {
     let mut world = World::new(2018, 4, None);
-    let inputs = [
-        ("head_name", "张三"),
-        ("group_no", "一组"),
-        ("household_kind", "general"),
-        ("main_cause", "illness"),
-    ];
-    let record = world.create(3, "poor_household", &inputs);
+    let record = world.household(3, "张三");
     world.settle(500);
-    let link = world.links.iter().position(|link| link.child == 3).unwrap();
+    let link = world.link_of(3);
     world.set_link(link, false);
     world.set(3, record, "household_kind", "low_income");
     world.set(2, record, "household_kind", "five_guarantee");

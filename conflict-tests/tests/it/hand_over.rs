@@ -9,23 +9,17 @@ const VILLAGE: Node = 3;
 const OLD_TOWNSHIP: Node = 2;
 const COUNTY_B: Node = 7;
 const TOWNSHIP_B: Node = 8;
-const INPUTS: [(&str, &str); 4] = [
-    ("head_name", "张三"),
-    ("group_no", "一组"),
-    ("household_kind", "general"),
-    ("main_cause", "illness"),
-];
 
 /// Goal: what the village wrote before and during the outage arrives at its new parents and the city, its
 /// new county's values reach it, and its old township writes there no more.
 #[test]
 fn a_village_is_handed_over_to_another_county_with_unsent_edits() {
     let mut world = World::new(61, 9, None);
-    let early = world.create(VILLAGE, "poor_household", &INPUTS);
+    let early = world.household(VILLAGE, "张三");
     assert!(world.settle(3000));
-    let link = world.links.iter().position(|link| link.child == VILLAGE).unwrap();
+    let link = world.link_of(VILLAGE);
     world.set_link(link, false);
-    let late = world.create(VILLAGE, "poor_household", &INPUTS);
+    let late = world.household(VILLAGE, "张三");
     let event = PlaceEvent::HandOver {
         place: PlaceId([5; 8]),
         to: PlaceId([7; 8]),

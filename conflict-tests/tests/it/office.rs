@@ -153,12 +153,7 @@ pub(crate) fn join(parent: &Office, office: &mut Office, code: &str, is_hub: boo
 
 /// Fields of a household.
 pub(crate) fn household(name: &str) -> Request {
-    let pairs = [
-        ("head_name", name),
-        ("group_no", "一组"),
-        ("household_kind", "general"),
-        ("main_cause", "illness"),
-    ];
+    let pairs = conflict_tests::world::household(name);
     Request::Create {
         ledger: "poor_household".into(),
         place: None,

@@ -41,15 +41,9 @@ fn work(engine: &mut Engine) -> Vec<(usize, RecordId, String)> {
         engine.begin().unwrap();
         let phone = format!("138{at:08}");
         let id = if at % 4 == 0 {
-            let pairs = [
-                ("head_name", "张三"),
-                ("group_no", "一组"),
-                ("household_kind", "general"),
-                ("main_cause", "illness"),
-                ("phone", &phone),
-            ];
-            let inputs: Inputs =
-                pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+            let pairs = conflict_tests::world::household("张三");
+            let pairs = pairs.into_iter().chain([("phone", phone.as_str())]);
+            let inputs: Inputs = pairs.map(|(key, value)| (key.into(), value.into())).collect();
             let (ledger, source) = ("poor_household", Source::People);
             engine.create(slice, ledger, &inputs, source, &clerk(), None, now).unwrap()
         } else {

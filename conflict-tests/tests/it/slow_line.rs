@@ -7,19 +7,13 @@ use conflict_tests::world::{Node, World};
 
 const VILLAGE: Node = 3;
 const TOWNSHIP: Node = 2;
-const INPUTS: [(&str, &str); 4] = [
-    ("head_name", "张三"),
-    ("group_no", "一组"),
-    ("household_kind", "general"),
-    ("main_cause", "illness"),
-];
 
 /// Plays 50 edits of a quarter of an hour over a line that is up for a tenth of the time, or always; gives
 /// bytes sent, segments sent again, and the simulated seconds.
 fn fifty_edits(seed: u64, loss: u64, always_up: bool) -> (u64, u64, i64) {
     let mut world = World::new(seed, 4, None);
     assert!(world.settle(2000));
-    let link = world.links.iter().position(|link| link.child == VILLAGE).unwrap();
+    let link = world.link_of(VILLAGE);
     world.links[link].line = Some(Box::new(Line::mobile(seed, loss)));
     world.set_link(link, false);
     let (start, mut dice) = (world.now, Dice::new(seed, "outages"));
@@ -30,7 +24,7 @@ fn fifty_edits(seed: u64, loss: u64, always_up: bool) -> (u64, u64, i64) {
     let mut up = false;
     while world.now.since(start) < 4 * 3_600_000 {
         if records.len() < 50 && world.now >= next_edit {
-            records.push(world.create(VILLAGE, "poor_household", &INPUTS));
+            records.push(world.household(VILLAGE, "张三"));
             next_edit = world.now.plus(5_000 + i64::try_from(dice.below(26_000)).unwrap());
         }
         if world.now >= change {
