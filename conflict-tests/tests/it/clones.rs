@@ -1,8 +1,9 @@
 //! Amnesia, clones and restored images, small enough to read: what `engine/heal.rs` promises.
 
 use conflict_tests::oracle::register::shown;
-use conflict_tests::world::{Node, World};
+use conflict_tests::world::{Node, World, clerk};
 use taizhang_core::id::RecordId;
+use taizhang_core::revocation::Reason;
 
 const VILLAGE: Node = 3;
 
@@ -98,5 +99,36 @@ fn a_cloned_folder_becomes_a_second_author_and_both_keep_their_work() {
         assert_ne!(original, world.engine(clone).author);
         same_everywhere(&mut world, record, "phone", &["13800000002", "13999999999"]);
         same_everywhere(&mut world, record, "address", &["村东2"]);
+    }
+}
+
+/// A thief goes on with an older copy, and a township that has not heard of the revocation takes it in:
+/// whichever branch has the smaller hash, the one that the revocation names counts.
+#[test]
+fn what_counted_before_a_revocation_stands_whatever_branch_a_thief_makes() {
+    for seed in 0..8 {
+        let mut world = World::new(400 + seed, 4, None);
+        assert!(world.settle(1000));
+        let image = world.image(VILLAGE);
+        let honest = world.household(VILLAGE, "张三");
+        assert!(world.settle(1000));
+        let (upper, lower) = (world.link_of(2), world.link_of(VILLAGE));
+        world.set_link(upper, false);
+        world.set_link(lower, false);
+        let key = world.replicas[VILLAGE].identity.seal_key();
+        world.job(1, |engine, now| engine.revoke(key, Reason::Compromised, &clerk(), now)).unwrap();
+        world.restore(VILLAGE, &image);
+        let stolen = world.household(VILLAGE, "李四");
+        assert!(world.settle(200));
+        world.set_link(lower, true);
+        assert!(world.settle(3000));
+        world.set_link(upper, true);
+        assert!(world.settle(6000), "seed {seed}: quiet");
+        for node in [0, 1, 2] {
+            let name = world.replicas[node].name;
+            let shows = |id| shown(&world, node, id, "head_name").unwrap_or_default().len();
+            assert_eq!(shows(honest), 1, "seed {seed}: {name} lost what had counted");
+            assert_eq!(shows(stolen), 0, "seed {seed}: {name} counts what the thief wrote");
+        }
     }
 }
