@@ -132,3 +132,27 @@ fn what_counted_before_a_revocation_stands_whatever_branch_a_thief_makes() {
         }
     }
 }
+
+/// The township edited a record whose creation stands on a branch that counts no more: the village writes
+/// the record again, and the township its edit, once the record is there.
+#[test]
+fn an_edit_of_a_record_that_is_written_again_follows_it() {
+    for seed in 0..8 {
+        let mut world = World::new(500 + seed, 4, None);
+        assert!(world.settle(1000));
+        let image = world.image(VILLAGE);
+        let late = world.household(VILLAGE, "张三");
+        assert!(world.settle(1000));
+        assert!(world.set(2, late, "bank_holder", "乡镇"));
+        assert!(world.settle(1000));
+        let link = world.link_of(VILLAGE);
+        world.set_link(link, false);
+        world.restore(VILLAGE, &image);
+        world.household(VILLAGE, "李四");
+        assert!(world.settle(200));
+        world.set_link(link, true);
+        assert!(world.settle(6000), "seed {seed}: quiet");
+        same_everywhere(&mut world, late, "head_name", &["张三"]);
+        same_everywhere(&mut world, late, "bank_holder", &["乡镇"]);
+    }
+}
