@@ -2,6 +2,7 @@
 
 pub mod facts;
 pub mod past;
+pub mod receipts;
 pub mod register;
 pub mod rights;
 
@@ -90,6 +91,7 @@ pub fn judge(player: &mut Player) -> Vec<String> {
         never_shown(world, "REVOKED", &mut broken);
     }
     past::judge(player, &mut broken);
+    receipts::judge(&player.world, &mut broken);
     rights::judge(player, &mut broken);
     broken
 }

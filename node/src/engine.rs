@@ -180,6 +180,7 @@ impl Engine {
         if engine.needs_healing() {
             engine.heal(now)?;
         }
+        engine.recall_receipts()?;
         Ok(engine)
     }
 

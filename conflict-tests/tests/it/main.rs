@@ -14,6 +14,7 @@ mod kills;
 mod laws;
 mod office;
 mod power;
+mod receipts;
 mod refusals;
 mod renewal;
 mod rights;

@@ -1,7 +1,8 @@
 //! Receipts: stating what is durable and applied here, and passing on what others stated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use taizhang_core::feed::frontier::Frontier;
 use taizhang_core::feed::receipt::{Receipt, SealedReceipt};
 use taizhang_core::feed::segment;
 use taizhang_core::id::{AuthorId, Hash, PlaceId, SliceId, SliceKind};
@@ -57,6 +58,25 @@ impl Engine {
             self.events.push(Event::Receipts(sealed));
         }
         Ok(any)
+    }
+
+    /// What moved since the last receipt of each slice: the process may have ended before it was signed.
+    pub(crate) fn recall_receipts(&mut self) -> Result<(), StoreError> {
+        let mut stated: BTreeMap<SliceId, Frontier> = BTreeMap::new();
+        for stored in self.store.receipts()?.iter().filter(|one| one.issuer == self.author) {
+            if let Ok(receipt) = stored.sealed.open() {
+                stated.insert(receipt.slice, receipt.held);
+            }
+        }
+        for (slice, held) in &self.held.slices {
+            let stated = stated.get(slice);
+            let head = |feed| stated.and_then(|one| one.heads.get(feed)).copied();
+            let mut heads = held.heads.iter().filter(|(_, one)| one.count > 0);
+            if heads.any(|(feed, one)| head(feed) != Some(*one)) {
+                self.receipts_due.insert(*slice);
+            }
+        }
+        Ok(())
     }
 
     /// Whether receipts wait to be signed.
