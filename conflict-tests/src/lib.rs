@@ -17,6 +17,7 @@ pub mod player;
 pub mod run;
 pub mod scenario;
 pub mod scenarios;
+pub mod shaper;
 pub mod table;
 pub mod trace;
 pub mod world;

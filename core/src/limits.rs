@@ -91,8 +91,8 @@ pub const LINK_SILENCE_MS: i64 = 60_000;
 pub const HEARTBEAT_MS: i64 = 25_000;
 /// Milliseconds before the first retry of a lost link.
 pub const BACKOFF_FIRST_MS: i64 = 500;
-/// Milliseconds between retries at most: an office sees the line come back within a minute.
-pub const BACKOFF_MAX_MS: i64 = 60_000;
+/// Milliseconds between retries at most: a mountain line is up for seconds, and a dial costs next to nothing.
+pub const BACKOFF_MAX_MS: i64 = 20_000;
 /// Milliseconds without work after which receipts are signed.
 pub const RECEIPT_DELAY_MS: i64 = 150;
 /// Milliseconds that a receipt waits for more segments at most: over a slow line one for each segment

@@ -14,6 +14,7 @@ mod kills;
 mod laws;
 mod office;
 mod power;
+mod real_line;
 mod receipts;
 mod refusals;
 mod renewal;
