@@ -6,6 +6,8 @@ use crate::world::Weather;
 /// Kinds of faults and attacks.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Fault {
+    /// A bundle is written, or taken in late, twice, out of order or damaged.
+    Bundle,
     /// The data folder is copied to a second PC, and both go on.
     Clone,
     /// A clock is wrong by years.
@@ -26,13 +28,16 @@ pub enum Fault {
     Place,
     /// A well sealed entry holds garbage.
     Poison,
+    /// A PC is lost with all that the parent had of it, and another is enrolled in its place.
+    Reinstall,
     /// A key is revoked while its replica goes on.
     Revoke,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
+        Self::Bundle,
         Self::Clone,
         Self::Clock,
         Self::Crash,
@@ -43,12 +48,14 @@ impl Fault {
         Self::OneWay,
         Self::Place,
         Self::Poison,
+        Self::Reinstall,
         Self::Revoke,
     ];
 
     /// The word in summaries.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Bundle => "bundle",
             Self::Clone => "clone",
             Self::Clock => "clock",
             Self::Crash => "crash",
@@ -59,6 +66,7 @@ impl Fault {
             Self::OneWay => "one-way",
             Self::Place => "place",
             Self::Poison => "poison",
+            Self::Reinstall => "reinstall",
             Self::Revoke => "revoke",
         }
     }
@@ -111,7 +119,14 @@ pub fn plan(seed: u64, profile: Profile) -> Plan {
             Plan { weather: Weather::default(), crash_percent: 0, faults: Vec::new(), ..drawn }
         }
         Profile::Mountain => Plan {
-            faults: vec![Fault::Cut, Fault::Lag, Fault::OneWay, Fault::Crash, Fault::Clock],
+            faults: vec![
+                Fault::Bundle,
+                Fault::Cut,
+                Fault::Lag,
+                Fault::OneWay,
+                Fault::Crash,
+                Fault::Clock,
+            ],
             fault_percent: 60,
             ..drawn
         },

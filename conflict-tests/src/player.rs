@@ -2,6 +2,7 @@
 //! what two of them do [`apart`].
 
 mod apart;
+mod bundles;
 mod faults;
 mod hostile;
 
@@ -52,6 +53,8 @@ pub struct Player {
     pub revoked: Option<Node>,
     /// Whether a clone was made.
     pub cloned: bool,
+    /// Bundles that were written, and for whom.
+    sticks: Vec<(Node, Vec<u8>)>,
     counter: u32,
 }
 
@@ -71,6 +74,7 @@ impl Player {
             evidence: Vec::new(),
             revoked: None,
             cloned: false,
+            sticks: Vec::new(),
             counter: 0,
         };
         if player.world.replicas.len() > 2 {
@@ -309,6 +313,7 @@ impl Player {
         }
         let kind = kinds[self.world.dice.index(kinds.len())];
         let happened = match kind {
+            Fault::Bundle => self.bundle(),
             Fault::Clone => self.clone_folder(),
             Fault::Clock => self.wrong_clock(),
             Fault::Crash => self.crash(),
@@ -319,6 +324,7 @@ impl Player {
             Fault::OneWay => self.one_way(),
             Fault::Place => self.place_event(),
             Fault::Poison => self.poison(),
+            Fault::Reinstall => self.reinstall(),
             Fault::Revoke => self.revoke(),
         };
         if happened {

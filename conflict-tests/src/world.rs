@@ -112,11 +112,19 @@ fn machine_of(name: &str) -> [u8; 32] {
     *blake3::hash(name.as_bytes()).as_bytes()
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a data folder with its files and folders; sockets are left out.
+///
+/// # Panics
+///
+/// If something cannot be read or written.
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a folder");
     for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        if entry.path().is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name())).expect("a copy");
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else if path.is_file() {
+            std::fs::copy(path, target).expect("a copy");
         }
     }
 }
@@ -250,24 +258,9 @@ impl World {
     fn enrol(&mut self, node: Node) {
         let (name, byte, level, parent) = OFFICES[node];
         let parent = parent.expect("only the city has no parent");
-        let keys = NewKeys::generate(self.seed_bytes()).expect("keys");
-        let wanted = keys.request().expect("a request");
-        let now = self.now;
-        let host = self.engine(parent);
-        host.begin().expect("begin");
-        let code = host.invite(place_id(byte), vec!["sim:1".into()], 72, now).expect("a code");
-        let admission = host.admit(&code.secret_text(), &wanted, now).expect("admission");
-        host.commit().expect("commit");
-        let root = host.identity.root.clone();
-        self.spread_events(parent);
-        let identity =
-            keys.accept(root, admission.certificates, vec!["sim".into()]).expect("an identity");
         let folder = self._folder.path().join(name);
+        let (engine, identity) = self.admit(parent, byte, &folder, name);
         let machine = machine_of(name);
-        let mut engine = self.open(&folder, identity.clone(), machine, name);
-        engine.begin().expect("begin");
-        engine.take_admission(admission.segments, admission.chains, now).expect("directives");
-        engine.commit().expect("commit");
         let engine = Some(engine);
         let place = place_id(byte);
         self.replicas.push(Replica {
@@ -286,6 +279,46 @@ impl World {
             disk: OnceCell::new(),
         });
         self.links.push(Link::new(node, parent));
+    }
+
+    /// A new replica of a place, admitted by a code of its parent, in an empty folder.
+    fn admit(&mut self, parent: Node, byte: u8, folder: &Path, name: &str) -> (Engine, Identity) {
+        let keys = NewKeys::generate(self.seed_bytes()).expect("keys");
+        let wanted = keys.request().expect("a request");
+        let now = self.now_at(parent);
+        let host = self.engine(parent);
+        host.begin().expect("begin");
+        let code = host.invite(place_id(byte), vec!["sim:1".into()], 72, now).expect("a code");
+        let admission = host.admit(&code.secret_text(), &wanted, now).expect("admission");
+        host.commit().expect("commit");
+        let root = host.identity.root.clone();
+        self.spread_events(parent);
+        let identity =
+            keys.accept(root, admission.certificates, vec!["sim".into()]).expect("an identity");
+        let mut engine = self.open(folder, identity.clone(), machine_of(name), name);
+        engine.begin().expect("begin");
+        engine.take_admission(admission.segments, admission.chains, now).expect("directives");
+        engine.commit().expect("commit");
+        (engine, identity)
+    }
+
+    /// Replaces a replica's PC by another one with new keys, and nothing of the old one's data.
+    ///
+    /// # Panics
+    ///
+    /// If its parent does not run: a mistake of the scenario.
+    pub fn reinstall(&mut self, node: Node) {
+        self.note(format!("{} is installed anew", self.replicas[node].name));
+        self.crash(node);
+        let replica = &self.replicas[node];
+        let (parent, byte, name) = (replica.parent, replica.place.0[0], replica.name);
+        let folder = self._folder.path().join(format!("{name}-{}", self.crashes));
+        let parent = parent.expect("a child");
+        let (engine, identity) = self.admit(parent, byte, &folder, name);
+        let replica = &mut self.replicas[node];
+        (replica.folder, replica.identity, replica.engine) = (folder, identity, Some(engine));
+        replica.is_busy = true;
+        self.stir(parent);
     }
 
     /// The engine of a replica that runs.

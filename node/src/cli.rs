@@ -17,15 +17,17 @@ use taizhang_core::feed::entry::Person;
 use taizhang_core::id::RecordId;
 
 use crate::control;
+use crate::driver::machine::{chance, outside};
 use crate::driver::{Replica, clock};
+use crate::engine::Engine;
 use crate::engine::command::{Choice, Inputs};
-use crate::engine::{Engine, Surroundings};
+use crate::file::enrol as by_file;
 use crate::identity::code::EnrolmentCode;
 use crate::identity::found::NewKeys;
 use crate::identity::keys::Identity;
 use crate::identity::renew::renew_city;
 use crate::ops::{OpsError, Request};
-use crate::store::{Durability, StoreError};
+use crate::store::StoreError;
 use crate::transport::client;
 
 /// Options of every command.
@@ -367,25 +369,6 @@ pub fn open(options: &Options) -> Result<Replica, String> {
     Replica::start(engine).map_err(|error| error.to_string())
 }
 
-/// What the engine of a data folder gets from this machine. Makes the folder, whose number in the
-/// file system is part of its binding.
-pub fn outside(data: &std::path::Path) -> Surroundings {
-    if let Err(error) = std::fs::create_dir_all(data) {
-        tracing::warn!(%error, "the data folder cannot be made");
-    }
-    let machine = crate::driver::machine::machine_id(data);
-    Surroundings { durability: Durability::Full, machine, chance: chance() }
-}
-
-/// Random bytes of the operating system.
-///
-/// # Panics
-///
-/// If it gives none: nothing secret can be made then.
-pub fn chance() -> crate::engine::Chance {
-    Box::new(|bytes: &mut [u8]| getrandom::fill(bytes).expect("the system gives random bytes"))
-}
-
 fn join(code: &str, options: &Options) -> Result<Value, (String, Vec<String>)> {
     join_folder(code, options).map_err(|error| (error, Vec::new()))
 }
@@ -403,28 +386,17 @@ fn join_folder(code: &str, options: &Options) -> Result<Value, String> {
                 "{data} holds a replica of another network already / 该目录属于另一个网络"
             ));
         }
-        seal = old.seal.to_bytes();
     }
-    let keys = NewKeys::generate(seal).map_err(|error| error.to_string())?;
+    let keys = NewKeys::for_folder(&options.data, seal).map_err(|error| error.to_string())?;
     let wanted = keys.request().map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let enrolled = runtime.block_on(client::enrol(&code, &wanted));
     let (root, admission) = enrolled.map_err(|error| error.to_string())?;
-    let identity = keys
-        .accept(root, admission.certificates, code.addresses)
-        .map_err(|error| error.to_string())?;
-    let now = clock::now();
-    let outside = outside(&options.data);
-    let mut engine = Engine::open(&options.data, identity.clone(), outside, now)
-        .map_err(|error| error.to_string())?;
-    engine.begin().map_err(|error| error.to_string())?;
-    engine
-        .take_admission(admission.segments, admission.chains, now)
-        .map_err(|error| error.to_string())?;
-    engine.commit().map_err(|error| error.to_string())?;
-    identity.save(&options.data).map_err(|error| error.to_string())?;
-    let name = &identity.checked.name;
+    let (data, outside) = (&options.data, outside(&options.data));
+    let parents = code.addresses;
+    let engine = by_file::settle(data, keys, root, admission, parents, outside, clock::now())?;
+    let name = &engine.identity.checked.name;
     let place = engine.directives.tree.full_name(name.place());
     Ok(serde_json::json!({"place": place, "level": name.level(), "replica": name.replica}))
 }

@@ -250,6 +250,7 @@ impl Engine {
             self.held = self.store.frontiers()?;
             self.load_directives()?;
             Arc::make_mut(&mut self.directives).presumed = Some(presumed.clone());
+            crate::fail_point!(RebuiltHalf);
             self.catch_up(now)?;
             if self.directives.revoked == presumed {
                 break;

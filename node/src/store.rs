@@ -25,8 +25,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-const LEDGER_MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/ledger_0001.sql"), include_str!("../migrations/ledger_0002.sql")];
+const LEDGER_MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/ledger_0001.sql"),
+    include_str!("../migrations/ledger_0002.sql"),
+    include_str!("../migrations/ledger_0003.sql"),
+];
 const DERIVED_SCHEMA: &str = include_str!("../migrations/derived_0001.sql");
 
 /// Bytes that stay free: a rebuild and a backup's log fit in.

@@ -105,6 +105,22 @@ impl Player {
         true
     }
 
+    /// Another PC in the place of one that was lost. What only the lost one had would be lost with it.
+    pub(super) fn reinstall(&mut self) -> bool {
+        let count = self.world.replicas.len();
+        let node = self.world.dice.index(count);
+        let Some(parent) = self.world.replicas[node].parent else { return false };
+        let fit = self.world.replicas[node].level == Level::Village && !self.cloned;
+        if !fit || !self.runs(node) || !self.runs(parent) || !self.is_safe(node, parent) {
+            return false;
+        }
+        self.world.reinstall(node);
+        for _ in 0..self.world.dice.below(3) {
+            self.work_at(node);
+        }
+        true
+    }
+
     fn work_at(&mut self, node: Node) {
         if !self.runs(node) {
             return;

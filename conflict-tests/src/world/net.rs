@@ -132,6 +132,12 @@ impl World {
         self.replicas[node].worked_at = self.now;
     }
 
+    /// A stick was read or written at a replica.
+    pub(crate) fn carried(&mut self, node: Node) {
+        self.stir(node);
+        self.spread_events(node);
+    }
+
     /// What a worker does between jobs; an idle one looks four times a second, as in production.
     fn work(&mut self, node: Node) {
         let now = self.now_at(node);

@@ -4,27 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use conflict_tests::world::World;
+use conflict_tests::world::{World, copy};
 use serde_json::{Value, json};
-use taizhang_node::cli::outside;
+use taizhang_node::driver::machine::outside;
 use taizhang_node::engine::Engine;
 use taizhang_node::identity::keys::Identity;
 
 fn folder(format: u32) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/format-{format}"))
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).unwrap();
-        }
-    }
 }
 
 fn write(target: &Path) {

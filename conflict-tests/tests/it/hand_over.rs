@@ -4,6 +4,7 @@ use conflict_tests::oracle::register::shown;
 use conflict_tests::world::{Node, World, clerk};
 use taizhang_core::id::{PlaceId, SliceId};
 use taizhang_core::place::event::PlaceEvent;
+use taizhang_node::identity::found::NewKeys;
 
 const VILLAGE: Node = 3;
 const OLD_TOWNSHIP: Node = 2;
@@ -62,4 +63,24 @@ fn a_village_is_handed_over_to_another_county_with_unsent_edits() {
         .map(|node| world.engine(*node).store.slice_hash(slice).unwrap())
         .collect();
     assert_eq!(hashes.len(), 1, "one slice hash");
+}
+
+/// Goal: a village that was merged into another keeps its PCs: their certificates are renewed, and a lost PC
+/// is replaced, although its place now hangs below another village.
+#[test]
+fn a_merged_village_is_certified_by_its_township() {
+    let mut world = World::new(31, 5, None);
+    let event = PlaceEvent::Merge { place: PlaceId([6; 8]), into: PlaceId([5; 8]) };
+    world.job(0, |engine, now| engine.place_event(event, "2018-06-10", &clerk(), now)).unwrap();
+    assert!(world.settle(2000));
+    let merged = world.replicas[4].identity.clone();
+    let keys = NewKeys::generate(merged.seal.to_bytes()).unwrap();
+    let wanted = keys.request().unwrap();
+    let admission = world.job(2, |engine, now| engine.renew(&merged.chain, &wanted, now)).unwrap();
+    let renewed = keys.accept(merged.root.clone(), admission.certificates, Vec::new()).unwrap();
+    assert_eq!(renewed.checked.name, merged.checked.name);
+    world.reinstall(4);
+    let record = world.household(4, "张三");
+    assert!(world.settle(3000));
+    assert!(shown(&world, 0, record, "head_name").is_some());
 }

@@ -5,6 +5,7 @@
 mod authority;
 mod automerge_js;
 mod clones;
+mod fail_points;
 mod files;
 mod fixture;
 mod fuzz;

@@ -22,18 +22,22 @@ pub(crate) struct Office {
     pub(crate) children: Option<SocketAddr>,
     pub(crate) link: Option<Link>,
     pub(crate) offset_ms: i64,
+    /// Where the next process ends, and at which time that it comes by.
+    pub(crate) fail_point: String,
     pub(crate) process: Option<Child>,
 }
 
 impl Office {
     pub(crate) fn new(folder: &Path) -> Self {
         let folder = folder.to_owned();
-        Self { folder, children: None, link: None, offset_ms: 0, process: None }
+        let fail_point = String::new();
+        Self { folder, children: None, link: None, offset_ms: 0, fail_point, process: None }
     }
 
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_test-replica"));
         command.env("TEST_CLOCK_OFFSET_MS", self.offset_ms.to_string());
+        command.env("FAIL_POINT", &self.fail_point);
         command.arg("--data").arg(&self.folder);
         command
     }
@@ -45,6 +49,12 @@ impl Office {
     }
 
     pub(crate) fn start(&mut self) {
+        self.spawn();
+        self.wait("its endpoint", |office| office.ask(&Request::Status).is_ok());
+    }
+
+    /// Starts it, and waits for its ports or its end.
+    pub(crate) fn spawn(&mut self) {
         let mut command = self.command();
         command.args(["run", "--http", "127.0.0.1:0"]);
         if self.link.is_none() || self.children.is_some() {
@@ -67,7 +77,6 @@ impl Office {
             }
         }
         self.process = Some(process);
-        self.wait("its endpoint", |office| office.ask(&Request::Status).is_ok());
     }
 
     pub(crate) fn kill(&mut self) {
@@ -75,6 +84,11 @@ impl Office {
             process.kill().unwrap();
             process.wait().unwrap();
         }
+    }
+
+    /// Whether its process ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_none_or(|process| process.try_wait().unwrap().is_some())
     }
 
     pub(crate) fn ask(&self, request: &Request) -> Result<Value, String> {

@@ -176,8 +176,11 @@ fn used_expired_and_unknown_codes_are_refused_and_audited() {
     let late = START.plus(3_600_001);
     assert_eq!(refused(city.admit(&code.secret_text(), &wanted, late)), "this code has expired");
     city.admit(&code.secret_text(), &wanted, START).unwrap();
+    // Who lost the answer asks again; another program does not get in.
+    city.admit(&code.secret_text(), &wanted, START).unwrap();
+    let other = NewKeys::generate([6; 32]).unwrap().request().unwrap();
     assert_eq!(
-        refused(city.admit(&code.secret_text(), &wanted, START)),
+        refused(city.admit(&code.secret_text(), &other, START)),
         "this code was used before"
     );
     assert_eq!(refused(city.admit("00", &wanted, START)), "there is no such code");

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{Options, chance, outside};
+use super::Options;
 use crate::driver::clock;
+use crate::driver::machine::{chance, outside};
 use crate::file::{backup, enrol as by_file};
 use crate::ops::Request;
 

@@ -171,6 +171,7 @@ impl Link {
                     if !send(to_frame(message)).await {
                         self.session.handle(clock::now(), Input::LinkLost);
                     }
+                    crate::fail_point!(FrameSent);
                 }
                 Output::Commit(id, batch) => self.ask(move |engine| {
                     Ok(Input::Committed(id, engine.ingest(&batch, clock::now())?))

@@ -1,10 +1,14 @@
-//! The id of this machine and data folder, kept outside the folder.
+//! What an engine gets from this machine: random bytes, and the id of machine and data folder, which is
+//! kept outside the folder.
 //!
 //! A folder that was copied to another machine, or to another place on this one, gets another id: then
 //! continuity cannot be proven (DESIGN §4). A disk image restored in place keeps it; that is found at
 //! the first contact.
 
 use std::path::Path;
+
+use crate::engine::{Chance, Surroundings};
+use crate::store::Durability;
 
 /// BLAKE3 over the machine's id, the folder's path and its number in the file system.
 pub fn machine_id(folder: &Path) -> [u8; 32] {
@@ -24,4 +28,23 @@ pub fn machine_id(folder: &Path) -> [u8; 32] {
         hasher.update(&data.ino().to_le_bytes());
     }
     *hasher.finalize().as_bytes()
+}
+
+/// What the engine of a data folder gets from this machine. Makes the folder, whose number in the
+/// file system is part of its binding.
+pub fn outside(data: &Path) -> Surroundings {
+    if let Err(error) = std::fs::create_dir_all(data) {
+        tracing::warn!(%error, "the data folder cannot be made");
+    }
+    let machine = machine_id(data);
+    Surroundings { durability: Durability::Full, machine, chance: chance() }
+}
+
+/// Random bytes of the operating system.
+///
+/// # Panics
+///
+/// If it gives none: nothing secret can be made then.
+pub fn chance() -> Chance {
+    Box::new(|bytes: &mut [u8]| getrandom::fill(bytes).expect("the system gives random bytes"))
 }

@@ -8,8 +8,8 @@ use taizhang_core::time::UtcMillis;
 use tokio::sync::oneshot;
 
 use super::{Replica, clock};
-use crate::engine::Engine;
 use crate::engine::command::CommandError;
+use crate::engine::{Engine, Event};
 use crate::store::StoreError;
 
 /// Jobs that share one commit.
@@ -138,6 +138,7 @@ fn commit_group(engine: &mut Engine, group: Vec<Job>) {
         }
         return;
     }
+    crate::fail_point!(GroupBegun);
     let mut broken = None;
     let mut finishes = Vec::with_capacity(group.len());
     for job in group {
@@ -149,6 +150,7 @@ fn commit_group(engine: &mut Engine, group: Vec<Job>) {
             break;
         }
     }
+    crate::fail_point!(GroupWorked);
     let outcome = match broken {
         None => engine.commit(),
         Some(error) => {
@@ -156,6 +158,7 @@ fn commit_group(engine: &mut Engine, group: Vec<Job>) {
             Err(error)
         }
     };
+    crate::fail_point!(GroupDurable);
     for finish in finishes {
         finish(outcome.as_ref().map_err(StoreError::again).copied());
     }
@@ -169,17 +172,30 @@ fn idle_work(engine: &mut Engine) -> Result<bool, StoreError> {
     }
     engine.transaction(|engine| {
         engine.flush(now)?;
-        engine.project(now, 64)
+        let busy = engine.project(now, 64)?;
+        if busy {
+            crate::fail_point!(SegmentsApplied);
+        }
+        Ok(busy)
     })
 }
 
 fn issue_receipts(engine: &mut Engine) -> Result<(), StoreError> {
-    engine.transaction(|engine| engine.issue_receipts(clock::now())).map(|_| ())
+    engine.transaction(|engine| {
+        let signed = engine.issue_receipts(clock::now());
+        crate::fail_point!(ReceiptSigned);
+        signed
+    })?;
+    crate::fail_point!(ReceiptDurable);
+    Ok(())
 }
 
 fn publish(engine: &mut Engine, replica: &Replica) {
     replica.set_directives(&engine.directives);
     for event in engine.take_events() {
+        if matches!(event, Event::Advanced(_)) {
+            crate::fail_point!(TailDurable);
+        }
         // Without a link nobody listens.
         drop(replica.inner.events.send(event));
     }

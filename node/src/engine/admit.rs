@@ -1,7 +1,7 @@
 //! Admitting a child: one-time code in, certificates and the path's directives out.
 
 use taizhang_core::feed::segment::{Sealed, Segment};
-use taizhang_core::id::{PlaceId, ReplicaId, SealKey, SliceId};
+use taizhang_core::id::{Level, PlaceId, ReplicaId, SealKey, SliceId};
 use taizhang_core::place::judging_slices;
 use taizhang_core::sync::inbound::{Batch, Verified};
 use taizhang_core::time::UtcMillis;
@@ -84,9 +84,11 @@ impl Engine {
         let hash = secret_hash(secret);
         let place = match self.store.invitation(hash, now)? {
             Invitation::Open(place) => place,
+            // The answer was lost: the same program asks again.
+            Invitation::Used(place, by) if by == Some(wanted.seal_key) => place,
             other => {
                 let (zh, en) = match other {
-                    Invitation::Used => ("该码已使用过", "this code was used before"),
+                    Invitation::Used(..) => ("该码已使用过", "this code was used before"),
                     Invitation::Expired => ("该码已过期", "this code has expired"),
                     _ => ("没有这个码", "there is no such code"),
                 };
@@ -94,7 +96,7 @@ impl Engine {
                 return refuse(zh, en);
             }
         };
-        self.store.use_invitation(hash, now)?;
+        self.store.use_invitation(hash, wanted.seal_key, now)?;
         self.admit_at(place, wanted, now)
     }
 
@@ -121,7 +123,7 @@ impl Engine {
                 "this replica's key was revoked; it must make new keys",
             );
         }
-        let path = tree.path(place);
+        let path = self.certified_path(place);
         let known = self.directives.roster.get(&wanted.seal_key);
         let known = known.map(|known| (known.certified.place, known.certified.replica));
         let replica = match known {
@@ -142,6 +144,20 @@ impl Engine {
         self.store.audit(word, &format!("replica {replica} of place {place}"), now)?;
         let (segments, chains) = self.path_directives(place)?;
         Ok(Admission { certificates, root: self.identity.root.der().to_vec(), segments, chains })
+    }
+
+    /// The path in the certificate of a place below: this office's own, and one place of each level below
+    /// it. A merged place hangs below one of its own level in the tree; it is certified beside it.
+    fn certified_path(&self, place: PlaceId) -> Vec<PlaceId> {
+        let (tree, name) = (&self.directives.tree, &self.identity.checked.name);
+        let below = |id: &PlaceId| tree.place(*id).is_some_and(|one| one.level < name.level());
+        let mut upwards: Vec<PlaceId> =
+            std::iter::successors(Some(place), |at| tree.dial_parent(*at))
+                .take(Level::ALL.len())
+                .filter(below)
+                .collect();
+        upwards.reverse();
+        [name.path.clone(), upwards].concat()
     }
 
     /// Gives a replica that shows its present certificate another term.

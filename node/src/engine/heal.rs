@@ -95,6 +95,7 @@ impl Engine {
         loop {
             if let Some(reason) = self.heal_due {
                 self.open_epoch(reason, now)?;
+                crate::fail_point!(EpochOpened);
                 self.heal_due = None;
                 self.line_changed = true;
             }
@@ -111,6 +112,7 @@ impl Engine {
         self.begin()?;
         match self.write_again(now) {
             Ok(()) => {
+                crate::fail_point!(WrittenAgain);
                 self.branch_due = false;
                 self.commit()
             }

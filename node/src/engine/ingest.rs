@@ -35,7 +35,9 @@ impl Engine {
                 Arc::make_mut(&mut self.keys).insert(key);
             }
         }
-        batch.segments.iter().map(|one| self.ingest_one(one, now)).collect()
+        let stored = batch.segments.iter().map(|one| self.ingest_one(one, now)).collect();
+        crate::fail_point!(SegmentsWritten);
+        stored
     }
 
     fn ingest_one(&mut self, one: &Verified, now: UtcMillis) -> Result<Stored, StoreError> {

@@ -90,6 +90,7 @@ impl Engine {
         if let Some(last) = run.last() {
             self.store.drop_tail(slice, lane, last.position)?;
         }
+        crate::fail_point!(TailSealed);
         let head =
             taizhang_core::feed::frontier::Head { count: segment.number + 1, hash: sealed.hash() };
         self.advanced.push((feed, head));

@@ -9,8 +9,10 @@ use taizhang_core::id::{PlaceId, SealKey, hex, unhex};
 use taizhang_core::time::UtcMillis;
 
 use super::envelope::{self, Kind};
+use crate::engine::admit::Admission;
 use crate::engine::command::{CommandError, refuse, refuse_as};
 use crate::engine::{Engine, Surroundings};
+use crate::identity::chain::RootOfTrust;
 use crate::identity::found::{KeyRequest, NewKeys};
 use crate::identity::keys::Identity;
 use crate::transport::admission::{admission_from_bytes, admission_to_bytes};
@@ -34,18 +36,7 @@ struct RequestFile {
 ///
 /// In words.
 pub fn request(data: &Path, seal: [u8; 32]) -> Result<Vec<u8>, String> {
-    let keys = match NewKeys::load(data).map_err(|error| error.to_string())? {
-        Some(keys) => keys,
-        None => {
-            let seal = match Identity::exists(data) {
-                true => Identity::load(data).map_err(|error| error.to_string())?.seal.to_bytes(),
-                false => seal,
-            };
-            let keys = NewKeys::generate(seal).map_err(|error| error.to_string())?;
-            keys.save(data).map_err(|error| error.to_string())?;
-            keys
-        }
-    };
+    let keys = NewKeys::for_folder(data, seal).map_err(|error| error.to_string())?;
     let wanted = keys.request().map_err(|error| error.to_string())?;
     let file = RequestFile {
         taizhang_request: 1,
@@ -132,7 +123,26 @@ pub fn accept(
         Some(old) if parents.is_empty() => old.parents,
         _ => parents,
     };
-    let identity = keys.accept(opened.root, admission.certificates, parents);
+    let engine = settle(data, keys, opened.root, admission, parents, outside, now)?;
+    Ok((*engine.identity).clone())
+}
+
+/// Takes a parent's answer to the keys that wait in a data folder, which then holds a replica.
+///
+/// # Errors
+///
+/// In words; the keys stay, so that it can be done again.
+pub fn settle(
+    data: &Path,
+    keys: NewKeys,
+    root: RootOfTrust,
+    admission: Admission,
+    parents: Vec<String>,
+    outside: Surroundings,
+    now: UtcMillis,
+) -> Result<Engine, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let identity = keys.accept(root, admission.certificates, parents);
     let identity = identity.map_err(|error| text(&error))?;
     let mut engine =
         Engine::open(data, identity.clone(), outside, now).map_err(|error| text(&error))?;
@@ -143,5 +153,5 @@ pub fn accept(
     engine.commit().map_err(|error| text(&error))?;
     identity.save(data).map_err(|error| text(&error))?;
     NewKeys::forget(data).map_err(|error| text(&error))?;
-    Ok(identity)
+    Ok(engine)
 }

@@ -138,12 +138,23 @@ impl NewKeys {
         self.seal.clone()
     }
 
-    /// Keeps them in a data folder until the answer comes.
+    /// The keys of a data folder's request, which stay in it until the answer is taken: who lost the answer
+    /// asks again. A folder with an identity asks under its seal key, a new one under the one given.
     ///
     /// # Errors
     ///
     /// [`FoundError`].
-    pub fn save(&self, data: &Path) -> Result<(), FoundError> {
+    pub fn for_folder(data: &Path, seal: [u8; 32]) -> Result<Self, FoundError> {
+        if let Some(keys) = Self::load(data)? {
+            return Ok(keys);
+        }
+        let known = Identity::exists(data).then(|| Identity::load(data)).transpose()?;
+        let keys = Self::generate(known.map_or(seal, |known| known.seal.to_bytes()))?;
+        keys.save(data)?;
+        Ok(keys)
+    }
+
+    fn save(&self, data: &Path) -> Result<(), FoundError> {
         let keys = (self.tls.serialize_pem(), self.ca.serialize_pem(), hex(&self.seal.to_bytes()));
         let bytes = serde_json::to_vec(&keys).unwrap_or_default();
         Ok(save_pending(data, &bytes)?)

@@ -1,7 +1,6 @@
 //! Keys and certificates on disk, in `identity/` of the data folder, readable by their owner only.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use argon2::Argon2;
@@ -12,6 +11,7 @@ use taizhang_core::directives::{chain_from_text, chain_to_text};
 use taizhang_core::id::{SealKey, hex, unhex};
 
 use super::chain::{CheckedChain, RootOfTrust};
+use crate::whole::{self, Readable};
 
 /// Why an identity cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,11 @@ struct IdentityFile {
     #[serde(default)]
     ca_chain: String,
     parents: Vec<String>,
+    /// Beside their certificates: a renewal replaces both at once. Older folders have them in files.
+    #[serde(default)]
+    tls_key: Option<String>,
+    #[serde(default)]
+    ca_key: Option<String>,
 }
 
 const FILE: &str = "identity.json";
@@ -84,16 +89,8 @@ const SEAL_KEY: &str = "seal.key";
 const CA_KEY: &str = "ca.key.pem";
 
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
-    let file_error = |source| KeysError::File { path: path.to_owned(), source };
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let mut file = options.open(path).map_err(file_error)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(file_error)
+    whole::write(path, bytes, Readable::Owner)
+        .map_err(|source| KeysError::File { path: path.to_owned(), source })
 }
 
 fn read_text(path: &Path) -> Result<String, KeysError> {
@@ -116,7 +113,7 @@ impl Identity {
         SealKey(self.seal.verifying_key().to_bytes())
     }
 
-    /// Writes it; the file that names the rest comes last.
+    /// Writes it: the seal key, which no renewal changes, and one file with the rest.
     ///
     /// # Errors
     ///
@@ -125,20 +122,23 @@ impl Identity {
         let folder = Self::folder(data);
         fs::create_dir_all(&folder)
             .map_err(|source| KeysError::File { path: folder.clone(), source })?;
-        write_private(&folder.join(TLS_KEY), self.tls_key_pem.as_bytes())?;
         write_private(&folder.join(SEAL_KEY), hex(&self.seal.to_bytes()).as_bytes())?;
-        if let Some(authority) = &self.authority {
-            write_private(&folder.join(CA_KEY), authority.key_pem.as_bytes())?;
-        }
         let file = IdentityFile {
             version: 1,
             root: hex(self.root.der()),
             chain: chain_to_text(&self.chain),
             ca_chain: self.authority.as_ref().map(|a| chain_to_text(&a.chain)).unwrap_or_default(),
             parents: self.parents.clone(),
+            tls_key: Some(self.tls_key_pem.clone()),
+            ca_key: self.authority.as_ref().map(|authority| authority.key_pem.clone()),
         };
         let text = serde_json::to_vec_pretty(&file).unwrap_or_default();
-        write_private(&folder.join(FILE), &text)
+        write_private(&folder.join(FILE), &text)?;
+        for old in [TLS_KEY, CA_KEY] {
+            // Most folders have none.
+            drop(fs::remove_file(folder.join(old)));
+        }
+        Ok(())
     }
 
     /// Reads it.
@@ -160,11 +160,12 @@ impl Identity {
             .map(|bytes| SigningKey::from_bytes(&bytes))
             .filter(|key| key.verifying_key().to_bytes() == checked.seal_key.0)
             .ok_or(KeysError::Damaged { path: seal_path })?;
+        let key = |kept: Option<String>, old| kept.map_or_else(|| read_text(&folder.join(old)), Ok);
         let authority = match chain_from_text(&file.ca_chain) {
-            Some(chain) => Some(Authority { chain, key_pem: read_text(&folder.join(CA_KEY))? }),
+            Some(chain) => Some(Authority { chain, key_pem: key(file.ca_key, CA_KEY)? }),
             None => None,
         };
-        let tls_key_pem = read_text(&folder.join(TLS_KEY))?;
+        let tls_key_pem = key(file.tls_key, TLS_KEY)?;
         Ok(Self { root, chain, checked, tls_key_pem, seal, authority, parents: file.parents })
     }
 }

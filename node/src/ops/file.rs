@@ -8,6 +8,7 @@ use taizhang_core::id::PlaceId;
 use super::{OpsError, find_place};
 use crate::driver::Replica;
 use crate::file::{backup, bundle, enrol};
+use crate::whole::{self, Readable};
 
 fn read(path: &Path) -> Result<Vec<u8>, OpsError> {
     let size = std::fs::metadata(path).map_or(0, |data| data.len());
@@ -19,16 +20,9 @@ fn read(path: &Path) -> Result<Vec<u8>, OpsError> {
         .map_err(|error| OpsError::File { path: path.to_owned(), reason: error.to_string() })
 }
 
-/// Writes a file whole or not at all: a stick may be pulled out.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), OpsError> {
-    let failed =
-        |error: std::io::Error| OpsError::File { path: path.to_owned(), reason: error.to_string() };
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    let part = PathBuf::from(name);
-    std::fs::write(&part, bytes).map_err(failed)?;
-    std::fs::File::open(&part).and_then(|file| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&part, path).map_err(failed)
+    whole::write(path, bytes, Readable::Others)
+        .map_err(|error| OpsError::File { path: path.to_owned(), reason: error.to_string() })
 }
 
 impl Replica {

@@ -165,7 +165,7 @@ impl Replica {
                     vec![taizhang_core::place::Dated { from: from.clone(), value: value.clone() }]
                 };
                 let mut new = PlaceId::default();
-                crate::cli::chance()(&mut new.0);
+                crate::driver::machine::chance()(&mut new.0);
                 let place = taizhang_core::place::Place {
                     id: new,
                     level,

@@ -30,8 +30,8 @@ pub struct StoredReceipt {
 pub enum Invitation {
     /// It may be used for this place.
     Open(PlaceId),
-    /// Used before.
-    Used,
+    /// Used before, by this key, for this place; none in a folder of an older program.
+    Used(PlaceId, Option<SealKey>),
     /// Too late.
     Expired,
     /// No such secret.
@@ -160,7 +160,7 @@ impl Store {
         expires: UtcMillis,
     ) -> Result<(), StoreError> {
         self.ledger
-            .prepare_cached("INSERT INTO invitation VALUES (?1, ?2, ?3, NULL)")?
+            .prepare_cached("INSERT INTO invitation VALUES (?1, ?2, ?3, NULL, NULL)")?
             .execute(params![secret.0, place.0, expires.0])?;
         Ok(())
     }
@@ -168,27 +168,35 @@ impl Store {
     /// What an invitation allows now.
     pub fn invitation(&self, secret: Hash, now: UtcMillis) -> Result<Invitation, StoreError> {
         let mut query = self.ledger.prepare_cached(
-            "SELECT place, expires_ms, used_ms FROM invitation WHERE secret_hash = ?1",
+            "SELECT place, expires_ms, used_ms, used_by FROM invitation WHERE secret_hash = ?1",
         )?;
         let found = query
             .query_row([secret.0], |row| {
                 let used: Option<i64> = row.get(2)?;
+                let used = used.map(|_| row.get::<_, Option<[u8; 32]>>(3)).transpose()?;
                 Ok((rows::place(row, 0)?, row.get::<_, i64>(1)?, used))
             })
             .optional()?;
         Ok(match found {
             None => Invitation::Unknown,
-            Some((_, _, Some(_))) => Invitation::Used,
-            Some((_, expires, None)) if expires < now.0 => Invitation::Expired,
+            Some((_, expires, _)) if expires < now.0 => Invitation::Expired,
+            Some((place, _, Some(by))) => Invitation::Used(place, by.map(SealKey)),
             Some((place, _, None)) => Invitation::Open(place),
         })
     }
 
-    /// Marks an invitation used.
-    pub fn use_invitation(&self, secret: Hash, now: UtcMillis) -> Result<(), StoreError> {
+    /// Marks an invitation used by a key.
+    pub fn use_invitation(
+        &self,
+        secret: Hash,
+        by: SealKey,
+        now: UtcMillis,
+    ) -> Result<(), StoreError> {
         self.ledger
-            .prepare_cached("UPDATE invitation SET used_ms = ?2 WHERE secret_hash = ?1")?
-            .execute(params![secret.0, now.0])?;
+            .prepare_cached(
+                "UPDATE invitation SET used_ms = ?2, used_by = ?3 WHERE secret_hash = ?1",
+            )?
+            .execute(params![secret.0, now.0, by.0])?;
         Ok(())
     }
 

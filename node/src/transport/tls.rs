@@ -199,7 +199,7 @@ fn own_chain(identity: &Identity, with_root: bool) -> Vec<CertificateDer<'static
 
 fn own_key(identity: &Identity) -> Result<PrivateKeyDer<'static>, Error> {
     let key = rcgen::KeyPair::from_pem(&identity.tls_key_pem)
-        .map_err(|error| Error::General(format!("tls.key.pem: {error}")))?;
+        .map_err(|error| Error::General(format!("the key in identity.json: {error}")))?;
     Ok(PrivatePkcs8KeyDer::from(key.serialize_der()).into())
 }
 
