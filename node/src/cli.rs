@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 refused or failed; 2 wrong usage; 3 the data folder cannot be used;
 //! 4 `check` found problems.
 
+pub mod account;
 pub mod file;
 pub mod print;
 pub mod run;
@@ -121,6 +122,9 @@ pub enum NodeCommand {
     Rebuild,
     /// Security events and enrolments / 审计
     Audit,
+    /// Who may use the pages / 网页账号
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// Places, replicas, rights, duplicates, entries held back / 区划、节点、额度、重复、未计入
     #[command(subcommand)]
     Office(crate::ops::office::OfficeRequest),
@@ -255,6 +259,7 @@ pub fn request(command: &NodeCommand, options: &Options) -> Result<Request, Stri
         NodeCommand::Rebuild => Request::Rebuild,
         NodeCommand::Audit => Request::Audit,
         NodeCommand::Rollup { place } => Request::Rollup { place },
+        NodeCommand::Account(command) => command.request(),
         NodeCommand::Office(command) => Request::Office { request: command, person },
         NodeCommand::Record(command) => record_request(command, person)?,
         NodeCommand::Join { .. }

@@ -175,9 +175,16 @@ impl Replica {
     /// Writes an audit line, when the engine gets to it.
     pub fn audit(&self, kind: &'static str, text: String) {
         tracing::warn!(kind, text, "audit");
-        let (job, _) = Job::new(move |engine: &mut Engine, now| {
-            engine.store.audit(kind, &text, now).map_err(CommandError::from)
-        });
+        self.later(move |engine, now| engine.store.audit(kind, &text, now));
+    }
+
+    /// Does something when the engine gets to it; nobody waits for it.
+    pub(crate) fn later(
+        &self,
+        work: impl FnOnce(&mut Engine, UtcMillis) -> Result<(), StoreError> + Send + 'static,
+    ) {
+        let (job, _) =
+            Job::new(move |engine: &mut Engine, now| work(engine, now).map_err(CommandError::from));
         if self.inner.jobs.send(job).is_err() {
             tracing::error!("the engine has stopped");
         }

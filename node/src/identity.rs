@@ -9,4 +9,5 @@ pub mod found;
 pub mod issue;
 pub mod keys;
 pub mod names;
+pub mod pages;
 pub mod renew;

@@ -1,5 +1,6 @@
 //! A Taizhang replica at any level: store, engine, sync driver, pages and command line.
 
+pub mod account;
 pub mod cli;
 pub mod control;
 pub mod driver;
@@ -11,5 +12,6 @@ pub mod ops;
 pub mod status;
 pub mod store;
 pub mod transport;
+pub mod viewer;
 pub mod web;
 pub mod whole;

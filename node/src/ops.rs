@@ -3,6 +3,7 @@
 //! The command line sends a [`Request`] to the running replica, or runs it on the data folder itself;
 //! the answer is the same.
 
+pub mod account;
 pub mod answer;
 pub mod file;
 pub mod import;
@@ -39,6 +40,11 @@ pub enum Request {
     Rebuild,
     /// Audit lines.
     Audit,
+    /// Accounts of the pages.
+    Account {
+        /// What of them.
+        ask: account::AccountRequest,
+    },
     /// List records.
     List {
         /// Ledger id, or empty.

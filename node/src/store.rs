@@ -2,13 +2,14 @@
 //!
 //! SQL stands in this folder only, behind a narrow interface, so that a hub's store can move to
 //! another engine. [`ledger`] holds feeds and segments, [`branch`] and [`again`] what forks leave, [`peers`] chains, receipts, invitations,
-//! contacts and the audit; [`derived`] what the projector writes, [`read`] what pages ask.
+//! contacts and the audit, `accounts` who may sign in; [`derived`] what the projector writes, [`read`] what pages ask.
 //!
 //! # Invariants
 //!
 //! - One writer: the engine. Readers open their own read-only connections (WAL snapshots).
 //! - A group of jobs commits ledger first, then derived; derived may lag, never lead.
 
+mod accounts;
 pub mod again;
 pub mod branch;
 pub mod derived;
@@ -25,10 +26,11 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-const LEDGER_MIGRATIONS: [&str; 3] = [
+const LEDGER_MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/ledger_0001.sql"),
     include_str!("../migrations/ledger_0002.sql"),
     include_str!("../migrations/ledger_0003.sql"),
+    include_str!("../migrations/ledger_0004.sql"),
 ];
 const DERIVED_SCHEMA: &str = include_str!("../migrations/derived_0001.sql");
 

@@ -1,88 +1,93 @@
 //! The pages: server-rendered, without JavaScript, Chinese first.
 //!
-//! Until sign-in is delivered they listen on loopback only; requests under another host name or from
-//! another site are refused, so that no page of a stranger can reach the ledgers through a browser.
+//! Every page stands in one table with what it needs; [`access`] refuses what is foreign, not signed in, not
+//! allowed or forged before a page sees it.
 
+pub mod access;
+pub mod account;
 pub mod form;
 pub mod home;
 pub mod hub;
 pub mod ledger;
 pub mod office;
 pub mod record;
+pub mod serve;
 pub mod shell;
 pub mod words;
 
-use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::middleware::{self, Next};
+use std::sync::Arc;
+
+use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::routing::{get, post};
+use axum::{Router, middleware, routing};
 
 use crate::driver::Replica;
 use crate::ops::OpsError;
+use access::{Gate, Need, Route, Site};
 
 const CSS: &str = include_str!("../static/app.css");
 
-/// All routes.
-pub fn router(replica: Replica) -> Router {
-    Router::new()
-        .route("/", get(home::show))
-        .route("/person", post(home::set_person))
-        .route("/lang", get(home::set_language))
-        .route("/sync", get(home::sync).post(home::sync_now))
-        .route("/ledgers", get(ledger::index))
-        .route("/ledgers/{ledger}", get(ledger::show))
-        .route("/ledgers/{ledger}/new", get(form::new).post(form::create))
-        .route("/records/{id}", get(record::show))
-        .route("/records/{id}/edit", get(form::edit).post(form::update))
-        .route("/records/{id}/act", post(record::act))
-        .route("/records/{id}/resolve", post(record::resolve))
-        .route("/records/{id}/void", post(record::void))
-        .route("/conflicts", get(record::conflicts))
-        .route("/office", get(office::show))
-        .route("/office/{what}", post(office::act))
-        .route("/places", get(hub::places))
-        .route("/policy", get(hub::policy).post(hub::publish))
-        .route("/static/app.css", get(css))
-        .layer(middleware::from_fn_with_state(replica.clone(), guard))
+macro_rules! routes {
+    ($($need:ident $method:ident $path:literal $handler:path;)*) => {
+        /// Every page with what it needs: there is no other.
+        pub const ROUTES: &[Route] =
+            &[$(Route { method: stringify!($method), path: $path, need: Need::$need }),*];
+
+        fn all() -> Router<Replica> {
+            Router::new()$(.route($path, routing::$method($handler)))*
+        }
+    };
+}
+
+routes! {
+    Nothing get "/static/app.css" css;
+    Nothing get "/lang" home::set_language;
+    Nothing get "/signin" account::sign_in_form;
+    Nothing post "/signin" account::sign_in;
+    SetUp get "/setup" account::set_up_form;
+    SetUp post "/setup" account::set_up;
+    Session post "/signout" account::sign_out;
+    Session get "/accounts" account::show;
+    Session post "/accounts/password" account::change_password;
+    Administer post "/accounts/add" account::add;
+    Administer post "/accounts/change" account::change;
+    Read get "/" home::show;
+    Read get "/sync" home::sync;
+    Read post "/sync" home::sync_now;
+    Read get "/ledgers" ledger::index;
+    Read get "/ledgers/{ledger}" ledger::show;
+    Read get "/records/{id}" record::show;
+    Read post "/records/{id}/reveal" record::reveal;
+    Read get "/conflicts" record::conflicts;
+    Read get "/places" hub::places;
+    Read get "/policy" hub::policy;
+    Write get "/ledgers/{ledger}/new" form::new;
+    Write post "/ledgers/{ledger}/new" form::create;
+    Write get "/records/{id}/edit" form::edit;
+    Write post "/records/{id}/edit" form::update;
+    Write post "/records/{id}/void" record::void;
+    Decide post "/records/{id}/act" record::act;
+    Decide post "/records/{id}/resolve" record::resolve;
+    Publish post "/policy" hub::publish;
+    Office get "/office" office::show;
+    Office post "/office/{what}" office::act;
+}
+
+/// The pages of a replica, behind their guard.
+pub fn router(replica: Replica, site: Site) -> Router {
+    let gate = Gate { replica: replica.clone(), site: Arc::new(site) };
+    all()
+        .fallback(nowhere)
+        .layer(middleware::from_fn_with_state(gate, access::guard))
         .with_state(replica)
+}
+
+async fn nowhere() -> PageError {
+    PageError::NotFound
 }
 
 async fn css() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], CSS)
-}
-
-fn is_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    matches!(name, "127.0.0.1" | "localhost" | "[::1]")
-}
-
-fn is_foreign(request: &Request) -> bool {
-    let text = |name: header::HeaderName| {
-        request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    };
-    let (host, origin) = (text(header::HOST), text(header::ORIGIN));
-    let cross_site = request.method() == Method::POST
-        && !origin.is_empty()
-        && origin.strip_prefix("http://") != Some(host);
-    !is_loopback(host) || cross_site
-}
-
-/// Refuses foreign host names and cross-site posts, and sets the security headers.
-async fn guard(State(_): State<Replica>, request: Request, next: Next) -> Response {
-    let foreign = is_foreign(&request);
-    if foreign {
-        return (StatusCode::FORBIDDEN, "pages answer to this computer only").into_response();
-    }
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    let policy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 /// What goes wrong on a page.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test is a panic")]
 
+mod access;
 mod authority;
 mod automerge_js;
 mod clones;

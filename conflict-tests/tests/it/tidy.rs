@@ -135,6 +135,7 @@ fn every_test_file_is_listed_and_every_template_has_its_page() {
 fn released_migrations_are_unchanged() {
     let released = [
         ("ledger_0001.sql", "0ab210f3101dfc11084847d88b4049323320b4fb83ce7e17d8d59e2ab678e390"),
+        ("ledger_0004.sql", "c6124ace517b9e05cdb128f57a48c8ae8db37c0fde14e711564cb07252febfd7"),
         ("ledger_0003.sql", "c28f7ca6a5f432565dcb0dc0d72e1689394d0cc8534c533485107603f9489d3d"),
         ("ledger_0002.sql", "b6dd896ec97deefc0db9cdcc20061afc84439aece0969fdbfbb0d52cc489bb55"),
     ];

@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::RecordId;
+use taizhang_node::account::Duty;
 use taizhang_node::cli::print;
 use taizhang_node::driver::clock;
 use taizhang_node::engine::policy::NewPolicy;
 use taizhang_node::ops::Request;
+use taizhang_node::ops::account::{AccountRequest, NewAccount};
 
 use super::DemoArgs;
 use super::data::{measures_sheet, village};
@@ -60,7 +62,7 @@ pub fn tell(args: &DemoArgs) -> Result<Vec<String>, String> {
     story.outage(args, household, &before)?;
     println!("\n到达情况 · what arrived where and when");
     print::table(&story.rows);
-    println!("\n网页 · pages");
+    println!("\n网页 · pages (登录名 login {}，口令 password {})", LOGIN.0, LOGIN.1);
     for office in &story.offices {
         println!("  {}  {}", office.pages, office.name);
     }
@@ -72,6 +74,28 @@ pub fn tell(args: &DemoArgs) -> Result<Vec<String>, String> {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
+}
+
+/// Login and password of the demo's accounts; the administrator's login is `admin`.
+const LOGIN: (&str, &str) = ("demo", "taizhang-demo");
+
+/// The two accounts of an office, as its first set-up makes them.
+fn accounts(office: &Office) -> Result<(), String> {
+    let post = match office.ask(&Request::Status)?["level"].as_str() {
+        Some("city") => "city_operator",
+        Some("county") => "county_hub",
+        Some("township") => "township_staff",
+        _ => "village_clerk",
+    };
+    for (login, name, role, duty) in
+        [(LOGIN.0, "演示员", post, Duty::Reviewer), ("admin", "管理员", "", Duty::Administrator)]
+    {
+        let (login, name, role) = (login.into(), name.into(), role.into());
+        let password = LOGIN.1.into();
+        let new = NewAccount { login, name, role, duty, password };
+        office.ask(&Request::Account { ask: AccountRequest::Add(new) })?;
+    }
+    Ok(())
 }
 
 fn person(name: &str, role: &str) -> Person {
@@ -128,6 +152,7 @@ impl Story {
                 Some(parent) => self.join(parent, &mut office)?,
             }
             office.start()?;
+            accounts(&office)?;
             self.offices.push(office);
         }
         Ok(())

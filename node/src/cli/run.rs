@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -10,8 +11,11 @@ use tokio::net::TcpListener;
 use super::Options;
 use crate::control;
 use crate::driver::dial::keep_dialling;
+use crate::identity::pages::PagesCertificate;
 use crate::transport::server;
-use crate::web;
+use crate::web::access::Site;
+use crate::web::serve::TlsListener;
+use crate::web::{self};
 
 /// How to run.
 #[derive(Args, Clone, Debug)]
@@ -19,9 +23,12 @@ pub struct RunArgs {
     /// Address for children, e.g. 0.0.0.0:7443 (hubs) / 供下级连接的地址
     #[arg(long)]
     pub listen: Option<SocketAddr>,
-    /// Address of the pages; loopback only until sign-in comes / 网页地址(仅本机)
+    /// Address of the pages; beyond this machine they go over TLS / 网页地址(本机以外须加密)
     #[arg(long, default_value = "127.0.0.1:8420")]
     pub http: SocketAddr,
+    /// Name or address under which others open the pages, without port; may be repeated / 网页的主机名或地址
+    #[arg(long)]
+    pub site: Vec<String>,
     /// Address of the parent instead of the code's, host:port; may be repeated / 上级地址
     #[arg(long)]
     pub parent: Vec<String>,
@@ -29,8 +36,12 @@ pub struct RunArgs {
 
 /// Runs until stopped.
 pub fn run(args: &RunArgs, options: &Options) -> ExitCode {
-    if !args.http.ip().is_loopback() {
-        eprintln!("pages listen on loopback only until sign-in is delivered: {} is not", args.http);
+    if !args.http.ip().is_loopback() && args.site.is_empty() {
+        eprintln!(
+            "{} is beyond this machine: say with --site under which name or address others open the pages / \
+             请用 --site 填写其他电脑访问网页所用的主机名或地址",
+            args.http
+        );
         return ExitCode::from(2);
     }
     telemetry();
@@ -82,7 +93,10 @@ async fn serve(args: &RunArgs, options: &Options) -> Result<(), String> {
         return Err("a village replica has no children to listen for".into());
     }
     let address = pages.local_addr().map_err(text)?;
-    println!("pages http://{address}/");
+    let site = Site { hosts: args.site.clone(), tls: !args.site.is_empty() };
+    let secure = pages_over_tls(&replica, &site)?;
+    let scheme = if site.tls { "https" } else { "http" };
+    println!("pages {scheme}://{address}/");
     let mut tasks = tokio::task::JoinSet::new();
     if let Some(listener) = children {
         println!("children {}", listener.local_addr().map_err(text)?);
@@ -94,12 +108,17 @@ async fn serve(args: &RunArgs, options: &Options) -> Result<(), String> {
     }
     let endpoint = replica.clone();
     tasks.spawn(async move { control::serve(endpoint).await.map_err(|error| error.to_string()) });
-    let site = web::router(replica.clone());
-    let stop = replica.clone();
+    let (router, stop) = (web::router(replica.clone(), site), replica.clone());
+    let stop = async move { stop.closed().await };
     tasks.spawn(async move {
-        let served =
-            axum::serve(pages, site).with_graceful_shutdown(async move { stop.closed().await });
-        served.await.map_err(|error| error.to_string())
+        let served = match secure {
+            Some(config) => {
+                let pages = TlsListener::new(pages, config).map_err(|error| error.to_string())?;
+                axum::serve(pages, router).with_graceful_shutdown(stop).await
+            }
+            None => axum::serve(pages, router).with_graceful_shutdown(stop).await,
+        };
+        served.map_err(|error| error.to_string())
     });
     tokio::spawn(keep_dialling(dialling(&replica, args)));
     let mut terminate =
@@ -119,6 +138,20 @@ async fn serve(args: &RunArgs, options: &Options) -> Result<(), String> {
         tracing::info!("links were still open at the end");
     }
     Ok(())
+}
+
+/// The certificate of the pages, if they go beyond this machine; its fingerprint is printed.
+fn pages_over_tls(
+    replica: &crate::driver::Replica,
+    site: &Site,
+) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
+    if !site.tls {
+        return Ok(None);
+    }
+    let now_s = crate::driver::clock::now().0.div_euclid(1000);
+    let certificate = PagesCertificate::of_folder(replica.folder(), &site.hosts, now_s)?;
+    println!("certificate SHA-256 {}", certificate.fingerprint());
+    certificate.server().map(Some).map_err(|error| error.to_string())
 }
 
 /// The replica with the addresses to dial.

@@ -5,6 +5,8 @@ use taizhang_core::record::value::Value;
 use taizhang_core::rules::id_number;
 use taizhang_core::time::Date;
 
+use crate::viewer::{Sight, Viewer};
+
 /// Where a text comes from: forms and sheets carry yuan and labels, data files canonical values.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
@@ -223,28 +225,27 @@ pub fn masked(kind: &FieldKind, text: &str) -> String {
             let tail: String = chars[chars.len() - 4..].iter().collect();
             format!("****{tail}")
         }
-        _ => "****".into(),
+        _ => HIDDEN.into(),
     }
 }
 
-/// A value as an office of `level` may see it on a page (DOMAIN.md §5.2): identity and account
-/// numbers masked everywhere, and at the city names, telephone numbers and everything of P2 and P3.
+/// What stands for a value that does not show.
+pub const HIDDEN: &str = "****";
+
+/// A value as somebody may see it: all of it, the ends of a number, an initial, or that there is one.
 pub fn shown(
     field: &Field,
     value: &Value,
-    level: taizhang_core::id::Level,
+    viewer: Viewer,
     catalogue: &Catalogue,
     english: bool,
 ) -> String {
     let text = display(&field.kind, value, catalogue, english);
-    let city = level == taizhang_core::id::Level::City;
-    match (&field.kind, field.privacy) {
-        (FieldKind::IdNo | FieldKind::BankNo, _) if !city => masked(&field.kind, &text),
-        (FieldKind::Text, 1) if city => {
-            text.chars().next().map(|first| format!("{first}**")).unwrap_or_default()
-        }
-        (_, 1..) if city => "****".into(),
-        _ => text,
+    match viewer.sight(field) {
+        Sight::Full => text,
+        Sight::Ends => masked(&field.kind, &text),
+        Sight::Initial => text.chars().next().map(|first| format!("{first}**")).unwrap_or_default(),
+        Sight::Hidden => HIDDEN.into(),
     }
 }
 

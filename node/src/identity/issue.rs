@@ -42,7 +42,12 @@ pub enum IssueError {
     Time,
 }
 
-fn base(common_name: &str, from_s: i64, days: i64) -> Result<CertificateParams, IssueError> {
+/// Parameters with a name, a term and a random serial number.
+pub(super) fn base(
+    common_name: &str,
+    from_s: i64,
+    days: i64,
+) -> Result<CertificateParams, IssueError> {
     let time = |seconds: i64| {
         ASN1Time::from_timestamp(seconds)
             .map(|time| time.to_datetime())

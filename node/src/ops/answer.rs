@@ -75,6 +75,7 @@ impl Replica {
             Request::PolicyList => Ok(self.policy_list()),
             Request::PolicyReach { doc_no } => self.policy_reach(&doc_no),
             Request::Office { request, person } => self.office(request, person).await,
+            Request::Account { ask } => self.account(ask).await,
             Request::BundleExport { to, path, all } => self.bundle_export(&to, &path, all).await,
             Request::BundleImport { paths } => self.bundle_import(&paths).await,
             Request::AdmitFile { place, request, answer } => {

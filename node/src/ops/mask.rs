@@ -8,6 +8,7 @@ use taizhang_core::record::moved::MOVED_KEY;
 use taizhang_core::record::value::{Value, split_key};
 
 use crate::engine::values::shown;
+use crate::viewer::Viewer;
 
 /// Whether a level gets rows masked.
 pub fn applies(level: Level) -> bool {
@@ -24,7 +25,7 @@ pub fn value(
 ) -> Value {
     match ledger.field(split_key(key).0) {
         Some(field) if applies(level) && field.privacy > 0 => {
-            Value::Text(shown(field, value, level, catalogue, false))
+            Value::Text(shown(field, value, Viewer::machine(level), catalogue, false))
         }
         _ => value.clone(),
     }

@@ -142,7 +142,7 @@ impl Readers {
 
 /// One snapshot.
 pub struct Reader<'a> {
-    db: &'a Connection,
+    pub(super) db: &'a Connection,
 }
 
 impl Reader<'_> {

@@ -18,6 +18,7 @@ use crate::driver::{Replica, clock};
 use crate::engine::command::{CommandError, Inputs};
 use crate::engine::values::{FieldError, Source, form_text, masked};
 use crate::store::read::ListQuery;
+use crate::viewer::{Sight, Viewer};
 
 /// Records offered in a reference picker.
 const PICKER_ROWS: usize = 200;
@@ -72,21 +73,22 @@ struct Filling<'a> {
     row: Option<&'a Row>,
     typed: Option<&'a Inputs>,
     errors: &'a [FieldError],
+    viewer: Viewer,
     english: bool,
 }
 
-/// Whether a form shows the present value, or asks for a new one only.
-fn is_secret(kind: &FieldKind) -> bool {
-    matches!(kind, FieldKind::IdNo | FieldKind::BankNo)
+/// Whether a form asks for a new value only, and does not show the present one.
+fn is_secret(field: &Field, viewer: Viewer) -> bool {
+    viewer.sight(field) != Sight::Full
 }
 
 impl Filling<'_> {
     fn field(&self, field: &Field) -> Result<FormField, PageError> {
-        let level = self.replica.identity().checked.name.level();
+        let level = self.viewer.level;
         let writers: Vec<&str> =
             field.write.iter().map(|level| level_word(*level, self.english)).collect();
         let present = self.present(field);
-        let secret = is_secret(&field.kind) && self.row.is_some();
+        let secret = self.row.is_some() && is_secret(field, self.viewer);
         let value = match self.typed.and_then(|typed| typed.get(&field.id)) {
             Some(typed) => typed.clone(),
             None if secret => String::new(),
@@ -202,7 +204,7 @@ impl Filling<'_> {
 }
 
 /// Texts of a form: columns of a log field become one JSON line.
-fn inputs(ledger: &Ledger, form: BTreeMap<String, String>, is_new: bool) -> Inputs {
+fn inputs(ledger: &Ledger, form: BTreeMap<String, String>, viewer: Viewer, is_new: bool) -> Inputs {
     let mut inputs = Inputs::new();
     for field in &ledger.fields {
         if let FieldKind::Log(columns) = &field.kind {
@@ -217,7 +219,7 @@ fn inputs(ledger: &Ledger, form: BTreeMap<String, String>, is_new: bool) -> Inpu
                 inputs.insert(field.id.clone(), serde_json::to_string(&line).unwrap_or_default());
             }
         } else if let Some(text) = form.get(&field.id) {
-            let keeps = is_secret(&field.kind) && text.trim().is_empty() && !is_new;
+            let keeps = !is_new && is_secret(field, viewer) && text.trim().is_empty();
             if !keeps {
                 inputs.insert(field.id.clone(), text.clone());
             }
@@ -246,7 +248,8 @@ fn new_page(
     let ledger = directives.catalogue.ledger(id).ok_or(PageError::NotFound)?;
     let english = visitor.english;
     let catalogue = &directives.catalogue;
-    let filling = Filling { replica, ledger, catalogue, row: None, typed, errors, english };
+    let viewer = visitor.viewer(replica);
+    let filling = Filling { replica, ledger, catalogue, row: None, typed, errors, viewer, english };
     let heading = format!("{} · {}", word("list.new", english), ledger.label.in_lang(english));
     filling.page(Shell::new(replica, visitor)?, heading, format!("/ledgers/{id}/new"))
 }
@@ -269,7 +272,7 @@ pub async fn create(
 ) -> Result<Response, PageError> {
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
-    let typed = inputs(ledger, form, true);
+    let typed = inputs(ledger, form, visitor.viewer(&replica), true);
     let slice = SliceId { kind: ledger.slice, place: replica.place() };
     let (values, person, name) = (typed.clone(), visitor.person.clone(), id.clone());
     let made = replica
@@ -319,6 +322,7 @@ fn edit_page(
         row: Some(&detail.row),
         typed,
         errors,
+        viewer: visitor.viewer(replica),
         english,
     };
     let heading = format!("{} · {}", word("record.edit", english), ledger.label.in_lang(english));
@@ -341,7 +345,7 @@ pub async fn update(
         replica.readers().with(|reader| reader.detail(record))?.ok_or(PageError::NotFound)?;
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
-    let typed = inputs(ledger, form, false);
+    let typed = inputs(ledger, form, visitor.viewer(&replica), false);
     let (values, person) = (typed.clone(), visitor.person.clone());
     let written = replica
         .run(move |engine, now| engine.set(record, &values, Source::People, &person, now))

@@ -1,7 +1,6 @@
 //! The first page, the sync page, language and person.
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -30,12 +29,6 @@ pub struct LedgerLine {
     pub count: u64,
 }
 
-struct RoleLine {
-    id: String,
-    label: String,
-    chosen: bool,
-}
-
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home {
@@ -49,8 +42,6 @@ struct Home {
     figures: Vec<super::hub::Figure>,
     coverage: String,
     ledgers: Vec<LedgerLine>,
-    person_name: String,
-    roles: Vec<RoleLine>,
 }
 
 /// Ledgers of this replica with their counts.
@@ -108,18 +99,6 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
             format!("{} {reason}", text.unwrap_or_default())
         })
         .collect();
-    let level = replica.identity().checked.name.level();
-    let roles = directives
-        .catalogue
-        .roles
-        .iter()
-        .filter(|(_, role)| role.level == level)
-        .map(|(id, role)| RoleLine {
-            id: id.clone(),
-            label: role.label.in_lang(english).to_owned(),
-            chosen: *id == visitor.person.role,
-        })
-        .collect();
     let (figures, coverage) = super::hub::figures(&replica, english)?;
     let page = Home {
         figures,
@@ -131,27 +110,9 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
         rules,
         chain,
         ledgers: ledger_lines(&replica, english)?,
-        person_name: visitor.person.name.clone(),
-        roles,
         shell,
     };
     Ok(Html(page.render()?))
-}
-
-/// The person form.
-#[derive(Deserialize)]
-pub struct PersonForm {
-    name: String,
-    role: String,
-}
-
-/// Remembers who acts, as claimed.
-pub async fn set_person(Form(form): Form<PersonForm>) -> Response {
-    let cookies = [
-        (header::SET_COOKIE, set_cookie("person", form.name.trim())),
-        (header::SET_COOKIE, set_cookie("role", form.role.trim())),
-    ];
-    (axum::response::AppendHeaders(cookies), Redirect::to("/")).into_response()
 }
 
 /// The language link.

@@ -6,14 +6,15 @@ use axum::response::Html;
 use serde::Deserialize;
 use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required};
 use taizhang_core::directives::Directives;
-use taizhang_core::id::Level;
 
+use super::access::Need;
 use super::home::{LedgerLine, ledger_lines};
 use super::shell::{Shell, Visitor, place_name};
 use super::{Page, PageError};
 use crate::driver::Replica;
 use crate::engine::values::shown;
 use crate::store::read::{ListQuery, Listed};
+use crate::viewer::Viewer;
 
 /// Rows a page.
 const ROWS: usize = 50;
@@ -81,7 +82,7 @@ struct Lines<'a> {
     directives: &'a Directives,
     ledger: &'a Ledger,
     columns: &'a [&'a Field],
-    level: Level,
+    viewer: Viewer,
     english: bool,
 }
 
@@ -90,7 +91,7 @@ impl Lines<'_> {
         let cells = self.columns.iter().map(|field| {
             let value = row.row.as_ref().and_then(|row| row.fields.get(&field.id));
             let catalogue = &self.directives.catalogue;
-            value.map(|value| shown(field, value, self.level, catalogue, self.english))
+            value.map(|value| shown(field, value, self.viewer, catalogue, self.english))
         });
         let state = self.ledger.workflow.as_ref().and_then(|workflow| {
             let state = workflow.states.iter().find(|state| state.id == row.state)?;
@@ -99,7 +100,7 @@ impl Lines<'_> {
         Line {
             number,
             id: row.record.to_string(),
-            title: super::record::title(&row.title, self.ledger, self.level),
+            title: super::record::title(&row.title, self.ledger, self.viewer),
             place: place_name(self.directives, row.slice.place),
             cells: cells.map(Option::unwrap_or_default).collect(),
             state: state.unwrap_or_default(),
@@ -126,6 +127,7 @@ pub async fn show(
     let english = visitor.english;
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
     let level = replica.identity().checked.name.level();
+    let viewer = visitor.viewer(&replica);
     let query = ListQuery {
         ledger: id.clone(),
         search: params.q.clone(),
@@ -144,7 +146,7 @@ pub async fn show(
         .filter(|field| !matches!(field.kind, FieldKind::Ref(_)))
         .take(COLUMNS)
         .collect();
-    let view = Lines { directives: &directives, ledger, columns: &columns, level, english };
+    let view = Lines { directives: &directives, ledger, columns: &columns, viewer, english };
     let first = params.page * ROWS + 1;
     let lines = rows.iter().zip(first..).map(|(row, number)| view.line(row, number)).collect();
     let link = |page: usize| {
@@ -155,7 +157,9 @@ pub async fn show(
     let page = List {
         shell: Shell::new(&replica, &visitor)?,
         label: ledger.label.in_lang(english).to_owned(),
-        may_create: ledger.may_create(level) && ledger.scope.contains(&level),
+        may_create: visitor.may(Need::Write, &replica)
+            && ledger.may_create(level)
+            && ledger.scope.contains(&level),
         heads: columns.iter().map(|field| field.label.in_lang(english).to_owned()).collect(),
         previous: if params.page > 0 { link(params.page - 1) } else { String::new() },
         next: if more { link(params.page + 1) } else { String::new() },

@@ -13,6 +13,7 @@ use taizhang_core::id::Level;
 use super::shell::{Shell, Visitor};
 use super::words::word;
 use super::{Page, PageError, Posted};
+use crate::account::Duty;
 use crate::driver::Replica;
 use crate::ops::office::OfficeRequest;
 
@@ -158,6 +159,16 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
     Ok(Html(page.render()?))
 }
 
+/// Whose it is: keys and places are an administrator's, records and rights a reviewer's.
+fn duty_of(request: &OfficeRequest) -> Duty {
+    match request {
+        OfficeRequest::Replicas
+        | OfficeRequest::Revoke { .. }
+        | OfficeRequest::PlaceEvent { .. } => Duty::Administrator,
+        _ => Duty::Reviewer,
+    }
+}
+
 /// Does what a form of the page says.
 ///
 /// # Errors
@@ -184,6 +195,13 @@ pub async fn act(
     }
     let request: OfficeRequest =
         serde_json::from_value(Value::Object(request)).map_err(|_| PageError::NotFound)?;
+    if visitor.duty() != Some(duty_of(&request)) {
+        let (zh, en) = match duty_of(&request) {
+            Duty::Administrator => ("此事由管理员办理", "an administrator does this"),
+            _ => ("此事由审核人办理", "a reviewer does this"),
+        };
+        return crate::engine::command::refuse(zh, en).map_err(PageError::Command);
+    }
     replica.office(request, visitor.person).await?;
     Ok(Redirect::to("/office"))
 }

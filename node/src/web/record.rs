@@ -10,29 +10,27 @@ use axum::response::{Html, Redirect};
 use serde::Deserialize;
 use taizhang_core::catalogue::{FieldKind, Ledger};
 use taizhang_core::directives::Directives;
-use taizhang_core::id::{Level, RecordId};
+use taizhang_core::id::RecordId;
 use taizhang_core::record::fold::{Conflict, ConflictKind, Row};
 use taizhang_core::record::log::RecordLog;
 use taizhang_core::record::value::{STATE_FIELD, Value, split_key};
 
+use super::access::Need;
 use super::shell::{Shell, Visitor, level_word, place_name};
 use super::words::word;
 use super::{Page, PageError, Posted};
 use crate::driver::Replica;
 use crate::engine::command::Choice;
-use crate::engine::values::shown;
+use crate::engine::values::{HIDDEN, shown};
+use crate::viewer::{Sight, Viewer};
 
-/// A title as a level may see it: the city sees no names of people.
-pub fn title(text: &str, ledger: &Ledger, level: Level) -> String {
-    let personal = ledger
-        .title
-        .first()
-        .and_then(|id| ledger.field(id))
-        .is_some_and(|field| field.privacy > 0 && matches!(field.kind, FieldKind::Text));
-    if level == Level::City && personal {
-        text.chars().next().map(|first| format!("{first}**")).unwrap_or_default()
-    } else {
-        text.to_owned()
+/// A title as somebody may see it.
+pub fn title(text: &str, ledger: &Ledger, viewer: Viewer) -> String {
+    let first = ledger.title.first().and_then(|id| ledger.field(id));
+    let first = first.filter(|field| field.kind == FieldKind::Text);
+    match first.map_or(Sight::Full, |field| viewer.sight(field)) {
+        Sight::Full => text.to_owned(),
+        _ => text.chars().next().map(|first| format!("{first}**")).unwrap_or_default(),
     }
 }
 
@@ -109,7 +107,8 @@ struct RecordPage {
     ledger_label: String,
     place: String,
     saved: String,
-    errors: Vec<String>,
+    may_write: bool,
+    may_reveal: bool,
     is_void: bool,
     void_reason: String,
     receipts: Vec<ReceiptLine>,
@@ -133,7 +132,9 @@ struct View<'a> {
     directives: &'a Directives,
     ledger: &'a Ledger,
     row: &'a Row,
-    level: Level,
+    viewer: Viewer,
+    /// Whether this account takes steps and decides.
+    decides: bool,
     english: bool,
 }
 
@@ -148,22 +149,35 @@ pub async fn show(
     Query(after): Query<After>,
     visitor: Visitor,
 ) -> Page {
-    page(&replica, &visitor, record_id(&id)?, after.saved, Vec::new())
+    let viewer = visitor.viewer(&replica);
+    page(&replica, &visitor, record_id(&id)?, after.saved, viewer)
 }
 
-fn page(
-    replica: &Replica,
-    visitor: &Visitor,
-    id: RecordId,
-    saved: String,
-    errors: Vec<String>,
+/// Shows what is masked of one record, and says so in the audit.
+///
+/// # Errors
+///
+/// [`PageError::NotFound`].
+pub async fn reveal(
+    State(replica): State<Replica>,
+    Path(id): Path<String>,
+    visitor: Visitor,
 ) -> Page {
+    let record = record_id(&id)?;
+    let text = format!("{} saw record {record}", visitor.login());
+    replica.run(move |engine, now| Ok(engine.store.audit("revealed", &text, now)?)).await?;
+    let viewer = Viewer { revealed: true, ..visitor.viewer(&replica) };
+    page(&replica, &visitor, record, String::new(), viewer)
+}
+
+fn page(replica: &Replica, visitor: &Visitor, id: RecordId, saved: String, viewer: Viewer) -> Page {
     let directives = replica.directives();
     let detail = replica.readers().with(|reader| reader.detail(id))?.ok_or(PageError::NotFound)?;
     let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
     let english = visitor.english;
-    let level = replica.identity().checked.name.level();
-    let view = View { directives: &directives, ledger, row: &detail.row, level, english };
+    let (level, decides) = (viewer.level, visitor.may(Need::Decide, replica));
+    let row = &detail.row;
+    let view = View { directives: &directives, ledger, row, viewer, decides, english };
     let receipts = replica
         .record_receipts(detail.slice, &detail.log)?
         .into_iter()
@@ -180,12 +194,13 @@ fn page(
         title: title(
             &crate::engine::derive::title_of(ledger, &detail.row, &directives.catalogue),
             ledger,
-            level,
+            viewer,
         ),
+        may_write: visitor.may(Need::Write, replica),
+        may_reveal: ledger.fields.iter().any(|field| viewer.may_reveal(field)),
         ledger_label: ledger.label.in_lang(english).to_owned(),
         place: place_name(&directives, detail.slice.place),
         saved,
-        errors,
         is_void: detail.row.void.is_some(),
         void_reason: detail.row.void.clone().unwrap_or_default(),
         receipts,
@@ -213,10 +228,17 @@ impl View<'_> {
     fn value(&self, field: &str, value: &Value) -> String {
         match self.ledger.field(field) {
             Some(field) => {
-                shown(field, value, self.level, &self.directives.catalogue, self.english)
+                shown(field, value, self.viewer, &self.directives.catalogue, self.english)
             }
             None => value.to_string(),
         }
+    }
+
+    /// Whether elements and lines of a field stay out of sight.
+    fn hides(&self, field: &str) -> bool {
+        let field = self.ledger.field(field);
+        let many = field.filter(|one| matches!(one.kind, FieldKind::Set(_) | FieldKind::Log(_)));
+        many.is_some_and(|field| self.viewer.sight(field) != Sight::Full)
     }
 
     fn field_label(&self, id: &str) -> String {
@@ -238,7 +260,7 @@ impl View<'_> {
         let writable = self
             .ledger
             .field(&conflict.field)
-            .is_some_and(|field| field.write.contains(&self.level));
+            .is_some_and(|field| field.write.contains(&self.viewer.level));
         let candidates = conflict.candidates.iter().enumerate();
         ConflictCard {
             field: self.field_label(&conflict.field),
@@ -246,7 +268,8 @@ impl View<'_> {
             kind: word(kind, self.english).to_owned(),
             resolve: level_word(conflict.resolve, self.english).to_owned(),
             may_decide: conflict.kind == ConflictKind::Values
-                && self.level >= conflict.resolve
+                && self.viewer.level >= conflict.resolve
+                && self.decides
                 && writable,
             candidates: candidates
                 .map(|(index, one)| CandidateLine {
@@ -324,7 +347,11 @@ impl View<'_> {
                         value.map(|value| self.value(&field.id, value)).unwrap_or_default()
                     }
                 };
-                let value = if value.is_empty() { empty.to_owned() } else { value };
+                let value = match value.as_str() {
+                    "" => empty.to_owned(),
+                    _ if self.hides(&field.id) => HIDDEN.to_owned(),
+                    _ => value,
+                };
                 FieldLine { label, value, link }
             })
             .collect()
@@ -342,7 +369,7 @@ impl View<'_> {
                     to: step.to.clone(),
                     label: step.label.in_lang(self.english).to_owned(),
                     reason: step.reason,
-                    allowed: step.by.contains(&self.level),
+                    allowed: self.decides && step.by.contains(&self.viewer.level),
                     by: by.join("、"),
                 }
             })
@@ -376,6 +403,9 @@ impl View<'_> {
     fn operation(&self, key: &str, value: Option<&Value>) -> String {
         let (field, element) = split_key(key);
         let label = self.field_label(field);
+        if self.hides(field) {
+            return format!("{label}: {HIDDEN}");
+        }
         let text = match (element, value) {
             (_, None) => format!("− {}", element.unwrap_or_default()),
             (Some(_), Some(value)) if field == STATE_FIELD => {
@@ -491,15 +521,15 @@ struct ConflictsPage {
 /// [`PageError`].
 pub async fn conflicts(State(replica): State<Replica>, visitor: Visitor) -> Page {
     let directives = replica.directives();
-    let level = replica.identity().checked.name.level();
+    let viewer = visitor.viewer(&replica);
     let rows = replica.readers().with(|reader| reader.conflicts())?;
     let rows = rows
         .into_iter()
         .filter_map(|listed| {
             let ledger = directives.catalogue.ledger(&listed.ledger)?;
             let row = listed.row.as_ref()?;
-            let view =
-                View { directives: &directives, ledger, row, level, english: visitor.english };
+            let (decides, english) = (false, visitor.english);
+            let view = View { directives: &directives, ledger, row, viewer, decides, english };
             let what: Vec<String> = row
                 .conflicts
                 .iter()
@@ -512,7 +542,7 @@ pub async fn conflicts(State(replica): State<Replica>, visitor: Visitor) -> Page
                 .collect();
             Some(ConflictRow {
                 id: listed.record.to_string(),
-                title: title(&listed.title, ledger, level),
+                title: title(&listed.title, ledger, viewer),
                 ledger: ledger.label.in_lang(visitor.english).to_owned(),
                 place: place_name(&directives, listed.slice.place),
                 what: what.join("；"),

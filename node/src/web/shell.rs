@@ -1,33 +1,75 @@
 //! What every page shows: place, menu, badge, language, person.
 
+use std::sync::Arc;
+
 use axum::extract::FromRequestParts;
-use axum::http::{header, request::Parts};
+use axum::http::{HeaderMap, header, request::Parts};
 use taizhang_core::directives::Directives;
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{Level, PlaceId};
 
 use super::PageError;
+use super::access::Need;
 use super::words::word;
+use crate::account::{Duty, Session};
 use crate::driver::Replica;
 use crate::status::{Badge, BadgeState};
+use crate::viewer::Viewer;
 
-/// What the browser remembers: language and person.
+/// Who looks at a page, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Visitor {
     /// English instead of Chinese.
     pub english: bool,
-    /// Person and role as claimed.
+    /// Person and role of the account.
     pub person: Person,
     /// The page asked for.
     pub path: String,
+    session: Option<Arc<Session>>,
+}
+
+impl Visitor {
+    /// Login of the account; empty before sign-in.
+    pub fn login(&self) -> &str {
+        self.session.as_ref().map(|session| session.account.login.as_str()).unwrap_or_default()
+    }
+
+    /// Duty of the account.
+    pub fn duty(&self) -> Option<Duty> {
+        self.session.as_ref().map(|session| session.account.duty)
+    }
+
+    /// The word that every form carries.
+    pub fn csrf(&self) -> &str {
+        self.session.as_ref().map(|session| session.csrf.as_str()).unwrap_or_default()
+    }
+
+    /// What this visitor may see of fields at a replica.
+    pub fn viewer(&self, replica: &Replica) -> Viewer {
+        let level = replica.identity().checked.name.level();
+        // Without a session nothing sensitive shows.
+        let duty = self.duty().or(Some(Duty::Administrator));
+        Viewer { level, duty, revealed: false }
+    }
+
+    /// Whether the account may do what a need names.
+    pub fn may(&self, need: Need, replica: &Replica) -> bool {
+        let level = replica.identity().checked.name.level();
+        self.duty().is_some_and(|duty| need.allows(duty, level))
+    }
 }
 
 /// Reads one cookie.
-fn cookie(parts: &Parts, name: &str) -> Option<String> {
-    let all = parts.headers.get(header::COOKIE)?.to_str().ok()?;
+pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let all = headers.get(header::COOKIE)?.to_str().ok()?;
     let found = all.split(';').find_map(|one| one.trim().strip_prefix(name)?.strip_prefix('='))?;
     let bytes = taizhang_core::id::unhex(found)?;
     String::from_utf8(bytes).ok()
+}
+
+/// Whether the browser asked for English.
+pub(super) fn is_english(headers: &HeaderMap) -> bool {
+    cookie(headers, "lang").as_deref() == Some("en")
 }
 
 /// A cookie that carries any text.
@@ -40,14 +82,46 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let session = parts.extensions.get::<Arc<Session>>().cloned();
         Ok(Self {
-            english: cookie(parts, "lang").as_deref() == Some("en"),
-            person: Person {
-                name: cookie(parts, "person").unwrap_or_default(),
-                role: cookie(parts, "role").unwrap_or_default(),
-            },
+            english: is_english(&parts.headers),
+            person: session.as_ref().map(|one| one.account.person()).unwrap_or_default(),
             path: parts.uri.path().to_owned(),
+            session,
         })
+    }
+}
+
+/// The frame of a page before sign-in.
+pub struct Frame {
+    /// Language of the page.
+    pub lang: &'static str,
+    /// The other language.
+    pub other_lang: &'static str,
+    /// Place by name.
+    pub place: String,
+    /// This page.
+    pub path: String,
+    /// English.
+    pub english: bool,
+}
+
+impl Frame {
+    /// Makes the frame.
+    pub fn new(replica: &Replica, visitor: &Visitor) -> Self {
+        let english = visitor.english;
+        Self {
+            lang: if english { "en" } else { "zh-CN" },
+            other_lang: if english { "zh" } else { "en" },
+            place: replica.directives().tree.full_name(replica.place()),
+            path: visitor.path.clone(),
+            english,
+        }
+    }
+
+    /// A text of the page.
+    pub fn t<'a>(&self, key: &'a str) -> &'a str {
+        word(key, self.english)
     }
 }
 
@@ -75,6 +149,10 @@ pub struct Shell {
     pub last_contact: String,
     /// Who acts.
     pub person: String,
+    /// The word that every form carries.
+    pub csrf: String,
+    /// Whether the page about the network is for this account.
+    pub may_office: bool,
     /// This page.
     pub path: String,
     /// English.
@@ -117,6 +195,8 @@ impl Shell {
                 ),
             },
             person: visitor.person.name.clone(),
+            csrf: visitor.csrf().to_owned(),
+            may_office: visitor.may(Need::Office, replica),
             path: visitor.path.clone(),
             english,
         })

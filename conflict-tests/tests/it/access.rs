@@ -1,0 +1,330 @@
+//! Who may ask for which page, and what of people it shows: every duty at every level on every route.
+
+use std::collections::BTreeMap;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
+use conflict_tests::world::World;
+use taizhang_core::id::{Level, RecordId, hex};
+use taizhang_node::account::{Duty, FAILURES_MAX};
+use taizhang_node::driver::Replica;
+use taizhang_node::ops::account::{AccountRequest, NewAccount};
+use taizhang_node::web::access::Site;
+use taizhang_node::web::{ROUTES, router};
+use tower::ServiceExt as _;
+
+const PASSWORD: &str = "correct horse";
+
+/// For each route the duties that get in, level by level from the village to the city: `a`dministrator,
+/// `c`lerk, `i`nspector, `r`eviewer. `*` needs no account; `-` is for the first set-up only.
+const MATRIX: &[(&str, &str)] = &[
+    ("get /", "acir acir acir acir"),
+    ("get /accounts", "acir acir acir acir"),
+    ("get /conflicts", "acir acir acir acir"),
+    ("get /lang", "*"),
+    ("get /ledgers", "acir acir acir acir"),
+    ("get /ledgers/{ledger}", "acir acir acir acir"),
+    ("get /ledgers/{ledger}/new", "cr cr cr cr"),
+    ("get /office", "ar ar ar ar"),
+    ("get /places", "acir acir acir acir"),
+    ("get /policy", "acir acir acir acir"),
+    ("get /records/{id}", "acir acir acir acir"),
+    ("get /records/{id}/edit", "cr cr cr cr"),
+    ("get /setup", "-"),
+    ("get /signin", "*"),
+    ("get /static/app.css", "*"),
+    ("get /sync", "acir acir acir acir"),
+    ("post /accounts/add", "a a a a"),
+    ("post /accounts/change", "a a a a"),
+    ("post /accounts/password", "acir acir acir acir"),
+    ("post /ledgers/{ledger}/new", "cr cr cr cr"),
+    ("post /office/{what}", "ar ar ar ar"),
+    ("post /policy", ". . r r"),
+    ("post /records/{id}/act", "cr r r r"),
+    ("post /records/{id}/edit", "cr cr cr cr"),
+    ("post /records/{id}/resolve", "cr r r r"),
+    ("post /records/{id}/reveal", "acir acir acir acir"),
+    ("post /records/{id}/void", "cr cr cr cr"),
+    ("post /setup", "-"),
+    ("post /signin", "*"),
+    ("post /signout", "acir acir acir acir"),
+    ("post /sync", "acir acir acir acir"),
+];
+
+const DUTIES: [(char, Duty); 4] =
+    [('a', Duty::Administrator), ('c', Duty::Clerk), ('i', Duty::Inspector), ('r', Duty::Reviewer)];
+
+/// An office with its pages, and a browser for each duty.
+struct Office {
+    replica: Replica,
+    level: Level,
+    member: RecordId,
+    cookies: BTreeMap<char, String>,
+    _world: World,
+}
+
+fn role(level: Level) -> &'static str {
+    match level {
+        Level::Village => "village_clerk",
+        Level::Township => "township_staff",
+        Level::County => "county_hub",
+        Level::City => "city_operator",
+    }
+}
+
+/// The office of a level, with a person whose data are sensitive, and an account of each duty.
+async fn office(node: usize) -> Office {
+    let mut world = World::new(81, 4, None);
+    let household = world.household(3, "欧阳锋").to_string();
+    let member = world.create(
+        3,
+        "household_member",
+        &[
+            ("household", &household),
+            ("name", "欧阳锋"),
+            ("relation", "head"),
+            ("id_no", "411499197003110017"),
+            ("health", "chronic"),
+            ("labour", "weak"),
+            ("living", "registered"),
+        ],
+    );
+    assert!(world.settle(2000));
+    let level = world.replicas[node].level;
+    let replica = Replica::start(world.replicas[node].engine.take().unwrap()).unwrap();
+    for (letter, duty) in DUTIES {
+        let account = NewAccount {
+            login: letter.to_string(),
+            name: format!("职员{letter}"),
+            role: role(level).into(),
+            duty,
+            password: PASSWORD.into(),
+        };
+        replica.account(AccountRequest::Add(account)).await.unwrap();
+    }
+    let mut office = Office { replica, level, member, cookies: BTreeMap::new(), _world: world };
+    for (letter, _) in DUTIES {
+        office.sign_in(letter).await;
+    }
+    office
+}
+
+impl Office {
+    async fn sign_in(&mut self, letter: char) {
+        let signed = self.replica.sign_in(&letter.to_string(), PASSWORD.into()).await.unwrap();
+        self.cookies.insert(letter, signed.token);
+    }
+
+    fn csrf(&self, letter: char) -> String {
+        self.replica.session(&self.cookies[&letter]).unwrap().unwrap().csrf
+    }
+
+    async fn send(&self, request: Request<Body>) -> Response {
+        router(self.replica.clone(), Site::default()).oneshot(request).await.unwrap()
+    }
+
+    /// A request as a browser sends it; with the form's word if it is a post.
+    fn request(&self, route: &str, letter: Option<char>) -> Request<Body> {
+        let (method, path) = route.split_once(' ').unwrap();
+        let path = path
+            .replace("{ledger}", "household_member")
+            .replace("{id}", &self.member.to_string())
+            .replace("{what}", "same");
+        let mut request = Request::builder()
+            .method(method.to_uppercase().as_str())
+            .uri(path)
+            .header(header::HOST, "127.0.0.1:8420");
+        let mut body = String::new();
+        if let Some(letter) = letter {
+            let token = hex(self.cookies[&letter].as_bytes());
+            request = request.header(header::COOKIE, format!("taizhang_session={token}"));
+            body = format!("csrf={}", self.csrf(letter));
+        }
+        if method == "post" {
+            let form = "application/x-www-form-urlencoded";
+            return request.header(header::CONTENT_TYPE, form).body(Body::from(body)).unwrap();
+        }
+        request.body(Body::empty()).unwrap()
+    }
+
+    async fn page(&self, route: &str, letter: char) -> String {
+        let response = self.send(self.request(route, Some(letter))).await;
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+}
+
+fn location(response: &Response) -> &str {
+    response.headers().get(header::LOCATION).map_or("", |value| value.to_str().unwrap())
+}
+
+fn allowed(routes: &str, level: Level, letter: char) -> bool {
+    let at = Level::ALL.iter().position(|one| *one == level).unwrap();
+    let villages_first = if Level::ALL[0] == Level::Village { at } else { 3 - at };
+    routes.split(' ').nth(villages_first).unwrap().contains(letter)
+}
+
+/// Goal: what an account may do is what the table above says, on every route; whoever is not signed in gets to
+/// the sign-in page, and a form without its word is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_duty_gets_what_the_matrix_says_on_every_route() {
+    let rows: BTreeMap<&str, &str> = MATRIX.iter().copied().collect();
+    let routes: Vec<String> =
+        ROUTES.iter().map(|row| format!("{} {}", row.method, row.path)).collect();
+    assert_eq!(rows.len(), routes.len(), "each route has one row");
+    let mut checked = 0;
+    for node in 0..4 {
+        let mut office = office(node).await;
+        for route in &routes {
+            let wanted = rows.get(route.as_str()).unwrap_or_else(|| panic!("no row: {route}"));
+            let stranger = office.send(office.request(route, None)).await;
+            match *wanted {
+                "*" => {
+                    assert!(!location(&stranger).starts_with("/signin"), "{route}");
+                    continue;
+                }
+                "-" => assert_eq!(location(&stranger), "/signin", "{route}"),
+                _ => assert!(location(&stranger).starts_with("/signin?next="), "{route}"),
+            }
+            for (letter, duty) in DUTIES.iter().filter(|_| *wanted != "-") {
+                let response = office.send(office.request(route, Some(*letter))).await;
+                let refused = response.status() == StatusCode::FORBIDDEN;
+                let level = office.level;
+                assert_ne!(refused, allowed(wanted, level, *letter), "{route} {duty:?} {level:?}");
+                if route.starts_with("post") && !refused && route != "post /signout" {
+                    let mut forged = office.request(route, Some(*letter));
+                    *forged.body_mut() = Body::from("csrf=00");
+                    let status = office.send(forged).await.status();
+                    assert_eq!(status, StatusCode::FORBIDDEN, "{route} without its word");
+                }
+                if route == "post /signout" {
+                    office.sign_in(*letter).await;
+                }
+                checked += 1;
+            }
+        }
+    }
+    println!("{checked} of duty, level and route");
+}
+
+/// Goal: sensitive data show to whom DOMAIN §5.2 says, at every level; looking at them is written down.
+#[tokio::test(flavor = "multi_thread")]
+async fn sensitive_data_show_by_duty_level_and_reveal() {
+    const ID: &str = "411499197003110017";
+    const ENDS: &str = "411499********0017";
+    const HEALTH: &str = "长期慢性病";
+    const NAME: &str = "欧阳锋";
+    // Office, duty: what stands on the page, and after 显示隐藏内容.
+    let table: [(usize, char, &[&str], &[&str]); 16] = [
+        (3, 'c', &[NAME, ENDS, HEALTH], &[NAME, ID, HEALTH]),
+        (3, 'r', &[NAME, ENDS, HEALTH], &[NAME, ID, HEALTH]),
+        (3, 'a', &[NAME], &[NAME]),
+        (3, 'i', &[NAME, ENDS], &[NAME, ENDS]),
+        (2, 'c', &[NAME, ENDS], &[NAME, ID, HEALTH]),
+        (2, 'r', &[NAME, ENDS], &[NAME, ID, HEALTH]),
+        (2, 'a', &[NAME], &[NAME]),
+        (2, 'i', &[NAME, ENDS], &[NAME, ENDS]),
+        (1, 'c', &[NAME, ENDS], &[NAME, ID, HEALTH]),
+        (1, 'r', &[NAME, ENDS], &[NAME, ID, HEALTH]),
+        (1, 'a', &[NAME], &[NAME]),
+        (1, 'i', &[NAME, ENDS], &[NAME, ENDS]),
+        (0, 'c', &[], &[]),
+        (0, 'r', &[], &[]),
+        (0, 'a', &[], &[]),
+        (0, 'i', &[], &[]),
+    ];
+    for node in 0..4 {
+        let office = office(node).await;
+        for (_, letter, before, after) in table.iter().filter(|row| row.0 == node) {
+            let level = office.level;
+            for (route, shown) in
+                [("get /records/{id}", before), ("post /records/{id}/reveal", after)]
+            {
+                let page = office.page(route, *letter).await;
+                for text in [ID, ENDS, HEALTH, NAME] {
+                    let wanted = shown.contains(&text);
+                    assert_eq!(page.contains(text), wanted, "{level:?} {letter} {route}: {text}");
+                }
+            }
+            let list = office.page("get /ledgers/{ledger}", *letter).await;
+            assert!(!list.contains(ID), "{level:?} {letter}: the list");
+        }
+        let audit = office.replica.readers().with(|reader| reader.audit(100)).unwrap();
+        let seen = audit.iter().filter(|(_, kind, _)| kind == "revealed").count();
+        assert_eq!(seen, 4, "each look is written down");
+    }
+}
+
+/// Goal: requests under another name, or from another site's page, do nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_names_and_sites_are_refused() {
+    let office = office(3).await;
+    let mut named = office.request("get /", Some('c'));
+    named.headers_mut().insert(header::HOST, "evil.example".parse().unwrap());
+    assert_eq!(office.send(named).await.status(), StatusCode::FORBIDDEN);
+    for (name, value) in [("origin", "http://evil.example"), ("sec-fetch-site", "cross-site")] {
+        let mut posted = office.request("post /sync", Some('c'));
+        posted.headers_mut().insert(name, value.parse().unwrap());
+        assert_eq!(office.send(posted).await.status(), StatusCode::FORBIDDEN, "{name}");
+    }
+    let response = office.send(office.request("get /", Some('c'))).await;
+    let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));
+}
+
+/// Goal: wrong passwords lock an account for a while, and say the same as an unknown login.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_lock_an_account() {
+    let office = office(3).await;
+    let mut texts = Vec::new();
+    for _ in 0..FAILURES_MAX {
+        let refused = office.replica.sign_in("c", "wrong horse".into()).await.unwrap_err();
+        texts.push(refused.to_string());
+    }
+    let unknown = office.replica.sign_in("nobody", PASSWORD.into()).await.unwrap_err();
+    assert!(texts.iter().all(|text| *text == unknown.to_string()));
+    let locked = office.replica.sign_in("c", PASSWORD.into()).await.unwrap_err().to_string();
+    assert!(locked.contains("账号已锁定"), "{locked}");
+    let login = "c".to_owned();
+    let password = "another horse".to_owned();
+    office.replica.account(AccountRequest::Reset { login, password }).await.unwrap();
+    assert!(office.replica.session(&office.cookies[&'c']).unwrap().is_none(), "its sessions end");
+    office.replica.sign_in("c", "another horse".into()).await.unwrap();
+    let login = "c".to_owned();
+    office.replica.account(AccountRequest::Disable { login, disabled: true }).await.unwrap();
+    assert!(office.replica.sign_in("c", "another horse".into()).await.is_err());
+}
+
+/// Goal: the first set-up makes two accounts once, on this machine only, and leads to work.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_replica_is_set_up_once_on_its_own_machine() {
+    let mut world = World::new(82, 4, None);
+    let replica = Replica::start(world.replicas[3].engine.take().unwrap()).unwrap();
+    let site = || Site { hosts: vec!["cun.example".into()], tls: false };
+    let send = |host: &'static str, method: &'static str, path: &'static str, form: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form.to_owned()))
+            .unwrap();
+        router(replica.clone(), site()).oneshot(request)
+    };
+    let here = "127.0.0.1:8420";
+    assert_eq!(location(&send(here, "GET", "/", "").await.unwrap()), "/setup");
+    let form = "admin_login=guan&admin_name=A&admin_password=longenough1&login=wen&name=B\
+                &role=village_clerk&password=longenough2";
+    let far = send("cun.example", "POST", "/setup", form).await.unwrap();
+    assert_eq!(far.status(), StatusCode::FORBIDDEN);
+    let short = form.replace("longenough2", "short");
+    let refused = send(here, "POST", "/setup", &short).await.unwrap();
+    assert!(refused.headers().get(header::SET_COOKIE).is_none());
+    assert!(replica.needs_set_up().unwrap(), "all or none");
+    let made = send(here, "POST", "/setup", form).await.unwrap();
+    assert_eq!(location(&made), "/");
+    assert!(made.headers()[header::SET_COOKIE].to_str().unwrap().contains("HttpOnly"));
+    let again = send(here, "POST", "/setup", form).await.unwrap();
+    assert_eq!(location(&again), "/signin");
+}
