@@ -5,6 +5,7 @@
 mod access;
 mod authority;
 mod automerge_js;
+mod browser;
 mod clones;
 mod fail_points;
 mod files;

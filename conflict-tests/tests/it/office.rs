@@ -20,6 +20,8 @@ pub(crate) const CODES: [&str; 4] =
 pub(crate) struct Office {
     pub(crate) folder: PathBuf,
     pub(crate) children: Option<SocketAddr>,
+    /// Address of its pages, once it runs.
+    pub(crate) pages: String,
     pub(crate) link: Option<Link>,
     pub(crate) offset_ms: i64,
     /// Where the next process ends, and at which time that it comes by.
@@ -30,8 +32,8 @@ pub(crate) struct Office {
 impl Office {
     pub(crate) fn new(folder: &Path) -> Self {
         let folder = folder.to_owned();
-        let fail_point = String::new();
-        Self { folder, children: None, link: None, offset_ms: 0, fail_point, process: None }
+        let (pages, fail_point) = (String::new(), String::new());
+        Self { folder, children: None, pages, link: None, offset_ms: 0, fail_point, process: None }
     }
 
     pub(crate) fn command(&self) -> Command {
@@ -72,8 +74,11 @@ impl Office {
                 self.children = address.parse().ok();
                 break;
             }
-            if line.starts_with("pages ") && !is_hub {
-                break;
+            if let Some(pages) = line.strip_prefix("pages ") {
+                self.pages = pages.trim_end_matches('/').to_owned();
+                if !is_hub {
+                    break;
+                }
             }
         }
         self.process = Some(process);
