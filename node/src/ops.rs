@@ -7,9 +7,11 @@ pub mod account;
 pub mod answer;
 pub mod file;
 pub mod import;
+pub mod mapping;
 pub mod mask;
 pub mod office;
 pub mod sheet;
+pub mod sheet_import;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -5,9 +5,11 @@
 
 pub mod access;
 pub mod account;
+pub mod export;
 pub mod form;
 pub mod home;
 pub mod hub;
+pub mod import;
 pub mod ledger;
 pub mod office;
 pub mod record;
@@ -17,6 +19,7 @@ pub mod words;
 
 use std::sync::Arc;
 
+use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::{Router, middleware, routing};
@@ -25,6 +28,8 @@ use crate::driver::Replica;
 use crate::ops::OpsError;
 use access::{Gate, Need, Route, Site};
 
+/// Bytes of an uploaded file; forms are bounded by their guard.
+const UPLOAD_BYTES_MAX: usize = 64 * 1024 * 1024;
 const CSS: &str = include_str!("../static/app.css");
 
 macro_rules! routes {
@@ -56,6 +61,7 @@ routes! {
     Read post "/sync" home::sync_now;
     Read get "/ledgers" ledger::index;
     Read get "/ledgers/{ledger}" ledger::show;
+    Read get "/ledgers/{ledger}/export" export::table;
     Read get "/records/{id}" record::show;
     Read post "/records/{id}/reveal" record::reveal;
     Read get "/conflicts" record::conflicts;
@@ -63,6 +69,10 @@ routes! {
     Read get "/policy" hub::policy;
     Write get "/ledgers/{ledger}/new" form::new;
     Write post "/ledgers/{ledger}/new" form::create;
+    Write get "/ledgers/{ledger}/import" import::form;
+    Write post "/ledgers/{ledger}/import" import::upload;
+    Write get "/ledgers/{ledger}/import/{sheet}" import::show;
+    Write post "/ledgers/{ledger}/import/{sheet}" import::play;
     Write get "/records/{id}/edit" form::edit;
     Write post "/records/{id}/edit" form::update;
     Write post "/records/{id}/void" record::void;
@@ -78,6 +88,7 @@ pub fn router(replica: Replica, site: Site) -> Router {
     let gate = Gate { replica: replica.clone(), site: Arc::new(site) };
     all()
         .fallback(nowhere)
+        .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
         .layer(middleware::from_fn_with_state(gate, access::guard))
         .with_state(replica)
 }
@@ -105,6 +116,9 @@ pub enum PageError {
     /// The template failed.
     #[error("the page could not be made: {0}")]
     Template(#[from] askama::Error),
+    /// A sheet could not be taken or made.
+    #[error("文件处理失败:{0} / the file could not be handled: {0}")]
+    Sheet(String),
     /// Nothing is there.
     #[error("没有找到 / not found")]
     NotFound,

@@ -23,6 +23,7 @@ mod refusals;
 mod renewal;
 mod rights;
 mod scenarios;
+mod sheets;
 mod slow_line;
 mod swarm;
 mod tidy;

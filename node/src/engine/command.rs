@@ -142,6 +142,20 @@ impl Engine {
         Ok(rows.into_iter().filter(|(_, row)| row.text(field) == value).map(|(id, _)| id).collect())
     }
 
+    /// Records of a ledger in a slice that are not void, with what this group of jobs has written.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn rows_of(
+        &mut self,
+        slice: SliceId,
+        ledger: &str,
+    ) -> Result<Vec<(RecordId, Row)>, StoreError> {
+        self.settle()?;
+        self.store.rows_of(slice, ledger)
+    }
+
     /// Creates a record.
     ///
     /// # Errors

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taizhang_core::catalogue::{FieldKind, Ledger, Text};
+use taizhang_core::catalogue::{FieldKind, Text};
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{ImportId, PlaceId, RecordId, SliceId};
 use taizhang_core::time::UtcMillis;
 
-use super::{OpsError, Progress, sheet};
+use super::{OpsError, Progress, sheet_import};
 use crate::driver::Replica;
 use crate::engine::Engine;
 use crate::engine::command::{CommandError, Inputs, refuse};
@@ -20,7 +20,7 @@ use crate::engine::values::Source;
 const ERRORS_SHOWN: usize = 50;
 /// The refusals by which the job tells bad rows and a mere preview from other refusals.
 const ROWS: &str = "rows\n";
-const PREVIEW: &str = "preview";
+pub(super) const PREVIEW: &str = "preview";
 
 /// One record to be made.
 struct Planned {
@@ -55,17 +55,10 @@ pub async fn import(
     progress: Progress,
 ) -> Result<Value, OpsError> {
     let jsonl = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("jsonl"));
-    let (planned, source, unknown) = if jsonl {
-        (read_jsonl(path)?, Source::Data, Vec::new())
-    } else {
-        let directives = replica.directives();
-        let ledger = directives.catalogue.ledger(ledger).ok_or_else(|| OpsError::File {
-            path: path.to_owned(),
-            reason: format!("name the ledger of this sheet; there is no `{ledger}`"),
-        })?;
-        let (planned, unknown) = read_sheet(path, ledger)?;
-        (planned, Source::People, unknown)
-    };
+    if !jsonl {
+        return import_sheet(replica, path, ledger, preview, person, progress).await;
+    }
+    let (planned, source) = (read_jsonl(path)?, Source::Data);
     let total = planned.len();
     let place = replica.place();
     let result = replica
@@ -76,14 +69,53 @@ pub async fn import(
         .await;
     match result {
         Err(CommandError::Refused(text)) if text.en == PREVIEW => {
-            Ok(json!({"preview": true, "records": total, "unknown_columns": unknown}))
+            Ok(json!({"preview": true, "records": total}))
         }
         Err(CommandError::Refused(text)) if text.en.starts_with(ROWS) => {
             Err(OpsError::Rows(text.en.lines().skip(1).map(str::to_owned).collect()))
         }
         Err(error) => Err(error.into()),
-        Ok(()) => Ok(json!({"preview": false, "records": total, "unknown_columns": unknown})),
+        Ok(()) => Ok(json!({"preview": false, "records": total})),
     }
+}
+
+/// A sheet by the columns that its headers name, or were understood to mean before.
+async fn import_sheet(
+    replica: &Replica,
+    path: &Path,
+    ledger: &str,
+    preview: bool,
+    person: Person,
+    progress: Progress,
+) -> Result<Value, OpsError> {
+    let directives = replica.directives();
+    let ledger = directives.catalogue.ledger(ledger).ok_or_else(|| OpsError::File {
+        path: path.to_owned(),
+        reason: format!("name the ledger of this sheet; there is no `{ledger}`"),
+    })?;
+    let prepared = sheet_import::prepare(replica, path, ledger).await?;
+    let unknown = prepared.mapping.unknown();
+    let done = prepared.import(replica, ledger, preview, person, progress).await?;
+    if done.errors.is_empty() {
+        return Ok(json!({
+            "preview": preview,
+            "records": done.created + done.changed + done.unchanged,
+            "created": done.created,
+            "changed": done.changed,
+            "unchanged": done.unchanged,
+            "unknown_columns": unknown,
+        }));
+    }
+    let line = |error: &sheet_import::CellError| {
+        let (row, column) = (error.row, &error.column);
+        let reason = &error.reason;
+        format!("第{row}行{column}: {} / row {row}{column}: {}", reason.zh, reason.en)
+    };
+    let mut rows: Vec<String> = done.errors.iter().take(ERRORS_SHOWN).map(line).collect();
+    if done.errors.len() > ERRORS_SHOWN {
+        rows.push(format!("and {} more", done.errors.len() - ERRORS_SHOWN));
+    }
+    Err(OpsError::Rows(rows))
 }
 
 /// Makes every record in one job; any bad row refuses the job, which undoes it all.
@@ -162,7 +194,7 @@ fn resolve_references(
     Ok(())
 }
 
-fn by_title(
+pub(super) fn by_title(
     engine: &mut Engine,
     place: PlaceId,
     ledger: &str,
@@ -215,27 +247,4 @@ fn read_jsonl(path: &Path) -> Result<Vec<Planned>, OpsError> {
         }
     }
     if errors.is_empty() { Ok(planned) } else { Err(OpsError::Rows(errors)) }
-}
-
-fn read_sheet(path: &Path, ledger: &Ledger) -> Result<(Vec<Planned>, Vec<String>), OpsError> {
-    let sheet = sheet::read(path)?;
-    let columns = sheet::columns(&sheet, ledger).ok_or_else(|| OpsError::File {
-        path: path.to_owned(),
-        reason: format!("no row names the columns of 「{}」", ledger.label.zh),
-    })?;
-    let mut planned = Vec::new();
-    for (at, row) in sheet.rows.iter().enumerate().skip(columns.header + 1) {
-        let inputs: Inputs = columns
-            .fields
-            .iter()
-            .filter_map(|(id, column)| Some((id.clone(), row.get(*column)?.clone())))
-            .filter(|(_, text)| !text.is_empty())
-            .collect();
-        if inputs.is_empty() {
-            continue;
-        }
-        let at = format!("第{}行", sheet.first_row + at);
-        planned.push(Planned { at, ledger: ledger.id.clone(), alias: String::new(), inputs });
-    }
-    Ok((planned, columns.unknown))
 }

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use calamine::{Data, DataRef, Reader as _, Sheets, Xlsx, open_workbook_auto};
-use taizhang_core::catalogue::{Field, FieldKind, Ledger};
 
 use super::OpsError;
 
@@ -12,8 +11,6 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Rows and columns of a sheet that is read.
 const ROWS_MAX: usize = 200_000;
 const COLUMNS_MAX: usize = 512;
-/// Rows above the header: titles, units, dates.
-const HEADER_SEARCH_ROWS: usize = 8;
 
 /// Cells as texts.
 pub struct Sheet {
@@ -21,16 +18,6 @@ pub struct Sheet {
     pub first_row: usize,
     /// Rows.
     pub rows: Vec<Vec<String>>,
-}
-
-/// Which column is which field.
-pub struct Columns {
-    /// Row index of the header.
-    pub header: usize,
-    /// Field id and column index.
-    pub fields: Vec<(String, usize)>,
-    /// Headers that mean nothing here.
-    pub unknown: Vec<String>,
 }
 
 /// Reads the first sheet that has rows.
@@ -127,45 +114,4 @@ fn cell_text(cell: &Data) -> String {
         }
         other => other.to_string().trim().to_owned(),
     }
-}
-
-fn normal(text: &str) -> String {
-    text.chars()
-        .filter(|c| !c.is_whitespace() && !"*()\u{ff08}\u{ff09}:\u{ff1a}".contains(*c))
-        .collect::<String>()
-        .to_lowercase()
-}
-
-/// Finds the header row: the one of the first rows that names the most fields.
-pub fn columns(sheet: &Sheet, ledger: &Ledger) -> Option<Columns> {
-    let mut best: Option<Columns> = None;
-    for (at, row) in sheet.rows.iter().enumerate().take(HEADER_SEARCH_ROWS) {
-        let mut found = Columns { header: at, fields: Vec::new(), unknown: Vec::new() };
-        for (column, cell) in row.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
-            match field_of(ledger, cell) {
-                Some(id) if !found.fields.iter().any(|(known, _)| *known == id) => {
-                    found.fields.push((id, column));
-                }
-                _ => found.unknown.push(cell.clone()),
-            }
-        }
-        if best.as_ref().is_none_or(|best| found.fields.len() > best.fields.len()) {
-            best = Some(found);
-        }
-    }
-    best.filter(|best| !best.fields.is_empty())
-}
-
-fn field_of(ledger: &Ledger, header: &str) -> Option<String> {
-    let wanted = normal(header);
-    let named = |field: &&Field| {
-        let own = [&field.label.zh, &field.label.en, &field.id];
-        own.into_iter().chain(&field.headers).any(|name| normal(name) == wanted)
-    };
-    ledger
-        .fields
-        .iter()
-        .filter(|field| !matches!(field.kind, FieldKind::Log(_)))
-        .find(named)
-        .map(|field| field.id.clone())
 }

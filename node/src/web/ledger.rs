@@ -76,6 +76,7 @@ struct List {
     rows: Vec<Line>,
     previous: String,
     next: String,
+    export: String,
 }
 
 struct Lines<'a> {
@@ -93,22 +94,38 @@ impl Lines<'_> {
             let catalogue = &self.directives.catalogue;
             value.map(|value| shown(field, value, self.viewer, catalogue, self.english))
         });
-        let state = self.ledger.workflow.as_ref().and_then(|workflow| {
-            let state = workflow.states.iter().find(|state| state.id == row.state)?;
-            Some(state.label.in_lang(self.english).to_owned())
-        });
         Line {
             number,
             id: row.record.to_string(),
             title: super::record::title(&row.title, self.ledger, self.viewer),
             place: place_name(self.directives, row.slice.place),
             cells: cells.map(Option::unwrap_or_default).collect(),
-            state: state.unwrap_or_default(),
+            state: state_label(self.ledger, &row.state, self.english),
             conflicts: row.conflicts,
             findings: row.findings,
             is_void: row.is_void,
             changed: row.changed.local_text(),
         }
+    }
+}
+
+/// A state by its name; empty if the ledger has no such state.
+pub(super) fn state_label(ledger: &Ledger, id: &str, english: bool) -> String {
+    let states = ledger.workflow.iter().flat_map(|workflow| &workflow.states);
+    let found = states.into_iter().find(|state| state.id == id);
+    found.map(|state| state.label.in_lang(english).to_owned()).unwrap_or_default()
+}
+
+/// What the address bar asks of the store.
+pub(super) fn list_query(id: &str, params: &ListParams, offset: usize, limit: usize) -> ListQuery {
+    ListQuery {
+        ledger: id.to_owned(),
+        search: params.q.clone(),
+        state: params.state.clone(),
+        rule: params.rule.clone(),
+        offset,
+        limit,
+        ..ListQuery::default()
     }
 }
 
@@ -128,15 +145,7 @@ pub async fn show(
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
     let level = replica.identity().checked.name.level();
     let viewer = visitor.viewer(&replica);
-    let query = ListQuery {
-        ledger: id.clone(),
-        search: params.q.clone(),
-        state: params.state.clone(),
-        rule: params.rule.clone(),
-        offset: params.page * ROWS,
-        limit: ROWS,
-        ..ListQuery::default()
-    };
+    let query = list_query(&id, &params, params.page * ROWS, ROWS);
     let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;
     let columns: Vec<&Field> = ledger
         .fields
@@ -149,10 +158,9 @@ pub async fn show(
     let view = Lines { directives: &directives, ledger, columns: &columns, viewer, english };
     let first = params.page * ROWS + 1;
     let lines = rows.iter().zip(first..).map(|(row, number)| view.line(row, number)).collect();
-    let link = |page: usize| {
-        let words: String = params.q.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        format!("/ledgers/{id}?q={words}&state={}&rule={}&page={page}", params.state, params.rule)
-    };
+    let words: String = params.q.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let filter = format!("q={words}&state={}&rule={}", params.state, params.rule);
+    let link = |page: usize| format!("/ledgers/{id}?{filter}&page={page}");
     let more = total > ((params.page + 1) * ROWS) as u64;
     let page = List {
         shell: Shell::new(&replica, &visitor)?,
@@ -163,6 +171,7 @@ pub async fn show(
         heads: columns.iter().map(|field| field.label.in_lang(english).to_owned()).collect(),
         previous: if params.page > 0 { link(params.page - 1) } else { String::new() },
         next: if more { link(params.page + 1) } else { String::new() },
+        export: format!("/ledgers/{id}/export?{filter}"),
         q: params.q.clone(),
         rule: params.rule.clone(),
         id: id.clone(),

@@ -10,6 +10,7 @@ use axum::response::{Html, Redirect};
 use serde::Deserialize;
 use taizhang_core::catalogue::{FieldKind, Ledger};
 use taizhang_core::directives::Directives;
+use taizhang_core::feed::entry::Person;
 use taizhang_core::id::RecordId;
 use taizhang_core::record::fold::{Conflict, ConflictKind, Row};
 use taizhang_core::record::log::RecordLog;
@@ -234,6 +235,13 @@ impl View<'_> {
         }
     }
 
+    /// A writer with the role by its name.
+    fn person(&self, person: &Person) -> String {
+        let role = self.directives.catalogue.roles.get(&person.role);
+        let role = role.map_or(person.role.as_str(), |role| role.label.in_lang(self.english));
+        if role.is_empty() { person.name.clone() } else { format!("{} ({role})", person.name) }
+    }
+
     /// Whether elements and lines of a field stay out of sight.
     fn hides(&self, field: &str) -> bool {
         let field = self.ledger.field(field);
@@ -276,7 +284,7 @@ impl View<'_> {
                     index,
                     value: self.value(&conflict.field, &one.value),
                     shown: index == 0 && conflict.kind == ConflictKind::Values,
-                    who: person(&one.writer.person.name, &one.writer.person.role),
+                    who: self.person(&one.writer.person),
                     place: place_name(self.directives, one.writer.place),
                     time: one.writer.time.local_text(),
                     device: one.writer.author.key.short(),
@@ -390,7 +398,7 @@ impl View<'_> {
                 let origin = &change.origin;
                 HistoryLine {
                     time: origin.time.local_text(),
-                    who: person(&origin.person.name, &origin.person.role),
+                    who: self.person(&origin.person),
                     place: place_name(self.directives, origin.place),
                     device: origin.author.key.short(),
                     what: what.join("；"),
@@ -421,10 +429,6 @@ impl View<'_> {
         };
         format!("{label}: {text}")
     }
-}
-
-fn person(name: &str, role: &str) -> String {
-    if role.is_empty() { name.to_owned() } else { format!("{name} ({role})") }
 }
 
 /// A step.
