@@ -390,3 +390,69 @@ async fn a_bad_sheet_is_corrected_and_imported() {
     desk.screen("masked").await;
     desk.client.close().await.unwrap();
 }
+
+/// A ledger that no program knows.
+const NEW_LEDGER: &str = r#"
+[part]
+name = "village_library"
+version = 1
+
+[ledger.village_library]
+zh = "农家书屋"
+en = "Village libraries"
+clause = "〔志·四(六)〕"
+scope = ["village"]
+title = ["name"]
+resolve = "township"
+field = [
+  { id = "name", zh = "书屋名称", en = "Name", kind = "text", required = "always", privacy = 0, write = ["village"], merge = "conflict" },
+  { id = "books", zh = "藏书册数", en = "Books", kind = "int", required = "always", privacy = 0, write = ["village"], merge = "conflict" },
+]
+"#;
+
+/// Goal: the city publishes a ledger as one file; a village then has its form, table, import, export, history and
+/// sync, without another program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_published_as_one_file_is_there_in_the_village() {
+    let Some(driver) = driver() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let offices = chain(folder.path(), 0);
+    let file = folder.path().join("village_library.toml");
+    std::fs::write(&file, NEW_LEDGER).unwrap();
+    let file = file.to_str().unwrap();
+    offices[0].once(&["catalogue", "check", file]).unwrap();
+    offices[0].once(&["catalogue", "publish", file]).unwrap();
+    account(&offices[3], POSTS[3], Duty::Clerk);
+    account(&offices[1], POSTS[1], Duty::Reviewer);
+    let desk = Desk::open(&driver, &offices[3].pages, false).await;
+    desk.sign_in("clerk").await;
+    desk.wait_for("/ledgers", "农家书屋").await;
+    desk.go("/ledgers/village_library/new").await;
+    desk.fill(&[("name", "张弓书屋"), ("books", "一千")]).await;
+    desk.button("保存").await;
+    desk.sees("不是整数").await;
+    desk.fill(&[("books", "1000")]).await;
+    desk.button("保存").await;
+    desk.sees("已保存在本机").await;
+    let record = desk.path().await;
+    let sheet = folder.path().join("书屋.csv");
+    std::fs::write(&sheet, "藏书册数,书屋名称\n1200,张弓书屋\n300,新书屋\n").unwrap();
+    desk.go("/ledgers/village_library/import").await;
+    let input = desk.client.find(Locator::Id("file")).await.unwrap();
+    input.send_keys(sheet.to_str().unwrap()).await.unwrap();
+    desk.button("上传").await;
+    desk.button("全部导入").await;
+    desk.sees("新增 1 · 修改 1 · 相同 0").await;
+    desk.go(&record).await;
+    for text in ["1200", "藏书册数: 1000", "测试员 (村文书)"] {
+        desk.sees(text).await;
+    }
+    desk.wait_for("/ledgers/village_library", "新书屋").await;
+    desk.client.find(Locator::LinkText("导出表格")).await.unwrap();
+    let county = Desk::open(&driver, &offices[1].pages, false).await;
+    county.sign_in("reviewer").await;
+    county.wait_for(&record, "1200").await;
+    for desk in [desk, county] {
+        desk.client.close().await.unwrap();
+    }
+}

@@ -223,7 +223,7 @@ async fn an_exported_table_opens_elsewhere_with_equal_values() {
     let range = book.worksheet_range(&name).unwrap();
     let row = |at: usize| range.rows().nth(at).unwrap();
     let cell = |head: &str| {
-        let column = row(0).iter().position(|one| one.to_string() == head).unwrap();
+        let column = row(0).iter().position(|one| *one == head).unwrap();
         row(1)[column].clone()
     };
     assert_eq!(cell("项目内容"), Data::String("=HYPERLINK(1)".into()));
