@@ -385,6 +385,32 @@ impl World {
         self.create(node, "poor_household", &household(name))
     }
 
+    /// A helper in an office's own register of contacts.
+    ///
+    /// # Panics
+    ///
+    /// If the engine refuses: a mistake of the scenario.
+    pub fn contact(&mut self, node: Node, name: &str) -> RecordId {
+        let slice = SliceId::directive(self.replicas[node].place);
+        let inputs: Inputs = [
+            ("chain_link", "helper"),
+            ("post", "帮扶责任人"),
+            ("holder", name),
+            ("phone", "13700000000"),
+            ("valid_from", "2018-01-01"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        self.job(node, |engine, now| {
+            let source = Source::People;
+            let id =
+                engine.create(slice, "public_contact", &inputs, source, &clerk(), None, now)?;
+            engine.project_own_directives(now)?;
+            Ok(id)
+        })
+        .expect("a contact")
+    }
+
     /// The link by which an office dials its parent.
     ///
     /// # Panics

@@ -55,7 +55,7 @@ fn households(stage: &Stage, node: Node, place_of: Node) -> i64 {
 }
 
 fn list_it(stage: &mut Stage, id: RecordId, node: Node) {
-    let helper = super::network::contact(stage, TOWNSHIP, "王帮扶");
+    let helper = stage.world.contact(TOWNSHIP, "王帮扶");
     stage.sync();
     stage.set(node, id, "helper", &helper.to_string());
     stage.sync();

@@ -118,30 +118,6 @@ pub(super) const LIST: &[Scenario] = &[
     },
 ];
 
-/// A contact in an office's own register.
-pub(super) fn contact(stage: &mut Stage, node: Node, name: &str) -> RecordId {
-    let slice = SliceId::directive(stage.world.replicas[node].place);
-    let inputs: BTreeMap<String, String> = [
-        ("chain_link", "helper"),
-        ("post", "帮扶责任人"),
-        ("holder", name),
-        ("phone", "13700000000"),
-        ("valid_from", "2018-01-01"),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
-    stage
-        .world
-        .job(node, |engine, now| {
-            let source = Source::People;
-            let id =
-                engine.create(slice, "public_contact", &inputs, source, &clerk(), None, now)?;
-            engine.project_own_directives(now)?;
-            Ok(id)
-        })
-        .expect("a contact")
-}
-
 fn policy_in_outage(stage: &mut Stage) {
     stage.date("2018-06-05");
     let household = stage.household(VILLAGE, "张三");
@@ -371,7 +347,7 @@ fn national_list(stage: &mut Stage) {
 }
 
 fn helper_left(stage: &mut Stage) {
-    let helper = contact(stage, TOWNSHIP, "王帮扶");
+    let helper = stage.world.contact(TOWNSHIP, "王帮扶");
     let household = stage.household(VILLAGE, "张三");
     stage.sync();
     stage.cut(VILLAGE);

@@ -291,7 +291,7 @@ fn signatures_lapse(stage: &mut Stage) {
 /// A household that the county has listed.
 pub(super) fn listed(stage: &mut Stage, name: &str) -> RecordId {
     let id = stage.household(VILLAGE, name);
-    let helper = super::network::contact(stage, TOWNSHIP, "王帮扶");
+    let helper = stage.world.contact(TOWNSHIP, "王帮扶");
     stage.sync();
     stage.set(VILLAGE, id, "helper", &helper.to_string());
     stage.sync();

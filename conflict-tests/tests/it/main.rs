@@ -6,6 +6,7 @@ mod access;
 mod authority;
 mod automerge_js;
 mod browser;
+mod cases;
 mod clones;
 mod fail_points;
 mod files;

@@ -41,6 +41,14 @@ fn type_of(kind: &FieldKind) -> Type {
     }
 }
 
+/// What every expression of a ledger's row may read.
+fn own_scope(ledger: &Ledger) -> BTreeMap<String, Type> {
+    let mut scope = row_type(ledger);
+    scope.insert("as_of".into(), Type::Text);
+    scope.insert("as_of_year".into(), Type::Int);
+    scope
+}
+
 /// Names and types of a ledger's row in expressions.
 pub fn row_type(ledger: &Ledger) -> BTreeMap<String, Type> {
     let mut row: BTreeMap<String, Type> =
@@ -237,9 +245,7 @@ impl Checker<'_> {
     }
 
     fn scope_of(&self, ledger: &Ledger, rule: Option<&Rule>) -> BTreeMap<String, Type> {
-        let mut scope = row_type(ledger);
-        scope.insert("as_of".into(), Type::Text);
-        scope.insert("as_of_year".into(), Type::Int);
+        let mut scope = own_scope(ledger);
         let Some(rule) = rule else {
             let texts = Type::List(Box::new(Type::Text));
             scope.insert("failed".into(), texts.clone());
@@ -295,10 +301,11 @@ impl Checker<'_> {
             }
         }
         self.states(ledger, &key, &rule.at);
-        let scope = self.scope_of(ledger, Some(rule));
-        for (part, expression) in
-            [("assert", Some(&rule.assert)), ("applies", rule.applies.as_ref())]
-        {
+        let (whole, own) = (self.scope_of(ledger, Some(rule)), own_scope(ledger));
+        // What `applies` reads must be there before anything is looked up.
+        let parts =
+            [("assert", Some(&rule.assert), whole), ("applies", rule.applies.as_ref(), own)];
+        for (part, expression, scope) in parts {
             let Some(expression) = expression else { continue };
             match expression.check(&scope) {
                 Ok(Type::Bool | Type::Any) => {}

@@ -366,6 +366,7 @@ fn function_type(name: &str, arguments: &[Type]) -> Result<Type, String> {
         ("size", [Type::Text | Type::List(_) | Type::Any]) => Ok(Type::Int),
         ("distinct", [of @ (Type::List(_) | Type::Any)]) => Ok(of.clone()),
         ("sum", [of]) => want(name, of, &list).map(|()| Type::Int),
+        ("digit_run", [of]) => want(name, of, &Type::Text).map(|()| Type::Int),
         ("id_ok", [of]) => want(name, of, &Type::Text).map(|()| Type::Bool),
         ("id_birth" | "id_sex", [of]) => want(name, of, &Type::Text).map(|()| Type::Text),
         ("near", [one, two]) => {
@@ -411,6 +412,12 @@ fn sum(
         .ok_or_else(|| context.error("not whole numbers, or too large"))
 }
 
+/// The longest run of digits: of a text that must hold no number of a person or account.
+fn digit_run(This(text): This<Arc<String>>) -> i64 {
+    let runs = text.split(|c: char| !c.is_ascii_digit()).map(str::len);
+    runs.max().and_then(|longest| i64::try_from(longest).ok()).unwrap_or(0)
+}
+
 fn id_ok(This(text): This<Arc<String>>) -> bool {
     id_number::check(&text).is_ok()
 }
@@ -454,6 +461,7 @@ pub fn base_context() -> Context<'static, 'static> {
     context
         .add_function("distinct", distinct)
         .and_then(|()| context.add_function("sum", sum))
+        .and_then(|()| context.add_function("digit_run", digit_run))
         .and_then(|()| context.add_function("id_ok", id_ok))
         .and_then(|()| context.add_function("id_birth", id_birth))
         .and_then(|()| context.add_function("id_sex", id_sex))
@@ -531,6 +539,7 @@ mod tests {
         for source in [
             "[1, 2, 2].distinct().size() == 2",
             "[1, 2, 3].sum() == 6",
+            "digit_run('张三 138 0013800') == 7 && digit_run('') == 0",
             "id_ok('11010519491231002X')",
             "!id_ok('110105194912310020')",
             "days('2018-02-27', '2018-03-01') == 2",
