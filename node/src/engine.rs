@@ -268,7 +268,7 @@ impl Engine {
         self.store.begin()?;
         let settled = self.store.forked_feeds().and_then(|feeds| {
             for feed in feeds {
-                if self.store.settle_line(&feed, revoked.pin(&feed))? {
+                if self.store.settle_line(&feed, revoked.pin(&feed))?.filed_anew {
                     self.events.push(Event::Forked(feed.slice));
                 }
             }

@@ -19,7 +19,7 @@ pub mod read;
 pub mod rights;
 pub mod rollups;
 mod rows;
-mod settle;
+pub mod settle;
 pub mod twins;
 
 use std::path::{Path, PathBuf};

@@ -9,6 +9,9 @@ use taizhang_core::id::hex;
 
 use crate::player::{Player, SHARE};
 
+/// Hexadecimal characters of a key; an epoch's follow them.
+const KEY_CHARS: usize = 64;
+
 #[derive(Default)]
 struct Book {
     got: i64,
@@ -38,10 +41,16 @@ pub(super) fn judge(player: &mut Player, broken: &mut Vec<String>) {
             _ => {}
         }
     }
+    // What was written again under a later epoch was had in an earlier one: a key's epochs are one holder.
+    let mut holders: BTreeMap<(&str, &str), Book> = BTreeMap::new();
     for ((name, author), book) in &books {
-        if book.gone > book.got {
-            let (got, gone) = (book.got, book.gone);
-            broken.push(format!("{author} gave and spent {gone} of {name} but had {got}"));
+        let key = author.get(..KEY_CHARS).unwrap_or(author);
+        let whole = holders.entry((name, key)).or_default();
+        (whole.got, whole.gone) = (whole.got + book.got, whole.gone + book.gone);
+    }
+    for ((name, key), Book { got, gone }) in holders {
+        if gone > got {
+            broken.push(format!("{key} gave and spent {gone} of {name} but had {got}"));
         }
     }
     // Promise 6: an older copy of the holder may spend its share once more, nothing else may.

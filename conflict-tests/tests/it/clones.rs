@@ -2,8 +2,14 @@
 
 use conflict_tests::oracle::register::shown;
 use conflict_tests::world::{Node, World, clerk};
-use taizhang_core::id::RecordId;
+use taizhang_core::feed::entry::Action;
+use taizhang_core::id::{Lane, RecordId};
+use taizhang_core::record::value::Value;
 use taizhang_core::revocation::Reason;
+use taizhang_node::engine::Engine;
+use taizhang_node::engine::command::Inputs;
+use taizhang_node::engine::save::LocalEntry;
+use taizhang_node::engine::values::Source;
 
 const VILLAGE: Node = 3;
 
@@ -155,4 +161,73 @@ fn an_edit_of_a_record_that_is_written_again_follows_it() {
         same_everywhere(&mut world, late, "head_name", &["张三"]);
         same_everywhere(&mut world, late, "bank_holder", &["乡镇"]);
     }
+}
+
+/// Goal: an entry that is refused takes nothing with it of what the same job wrote to its record before: or the next
+/// change would bear a number that was given already, and replicas would count another one of the two each.
+#[test]
+fn a_refused_entry_leaves_what_was_written_before_it() {
+    let mut world = World::new(73, 4, None);
+    let id = world.household(VILLAGE, "张三");
+    assert!(world.settle(2000));
+    let slice = taizhang_core::id::SliceId::ledger(world.replicas[VILLAGE].place);
+    world
+        .job(VILLAGE, |engine, now| {
+            let set = |engine: &mut Engine, value: &str| {
+                let inputs = Inputs::from([("bank_holder".into(), value.to_owned())]);
+                engine.set(id, &inputs, Source::People, &clerk(), now)
+            };
+            set(engine, "一")?;
+            let person = clerk();
+            let (lane, action) = (Lane::Ordinary, Action::Set);
+            let local = LocalEntry { slice, lane, action, person: &person, import: None };
+            let forbidden = vec![("national_hh_no".to_owned(), Some(Value::Text("x".into())))];
+            assert!(
+                engine.save(&local, &[(id, forbidden)], now).is_err(),
+                "the county writes that"
+            );
+            set(engine, "二")
+        })
+        .unwrap();
+    assert!(world.settle(3000));
+    same_everywhere(&mut world, id, "bank_holder", &["二"]);
+}
+
+/// Goal: a branch that forks again is filed under the same labels everywhere, whichever part came first; or two
+/// offices send each other the same segments for ever.
+/// Method: one disk is put back to three older images in turn, off-line, and meets its township between.
+#[test]
+fn a_branch_that_forks_again_is_filed_the_same_everywhere() {
+    let mut world = World::new(74, 4, None);
+    let id = world.household(VILLAGE, "张三");
+    assert!(world.settle(3000));
+    let write = |world: &mut World, value: &str| {
+        assert!(world.set(VILLAGE, id, "bank_holder", value));
+        (0..30).for_each(|_| world.step());
+    };
+    let link = world.link_of(VILLAGE);
+    let first = world.image(VILLAGE);
+    write(&mut world, "main");
+    assert!(world.settle(3000));
+    world.set_link(link, false);
+    world.restore(VILLAGE, &first);
+    write(&mut world, "branch");
+    let second = world.image(VILLAGE);
+    write(&mut world, "branch, one way");
+    let third = world.image(VILLAGE);
+    world.restore(VILLAGE, &second);
+    write(&mut world, "branch, another way");
+    world.set_link(link, true);
+    assert!(world.settle(3000));
+    world.set_link(link, false);
+    world.restore(VILLAGE, &third);
+    world.set_link(link, true);
+    assert!(world.settle(6000), "the offices come to rest");
+    let slice = taizhang_core::id::SliceId::ledger(world.replicas[VILLAGE].place);
+    let mut frontiers = Vec::new();
+    for node in [0, 1, 2, VILLAGE] {
+        frontiers.push(world.engine(node).store.frontiers().unwrap().slices[&slice].clone());
+    }
+    assert!(frontiers.windows(2).all(|two| two[0] == two[1]), "one filing");
+    assert!(frontiers[0].heads.len() >= 4, "it forked twice");
 }

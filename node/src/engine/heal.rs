@@ -109,6 +109,8 @@ impl Engine {
             }
             self.heal_due = Some(HealReason::Forked);
         }
+        // A closed epoch's receipts are withdrawn: what is held is stated again in the present one.
+        self.recall_receipts()?;
         self.begin()?;
         match self.write_again(now) {
             Ok(()) => {

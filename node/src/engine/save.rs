@@ -102,6 +102,13 @@ impl Engine {
             self.cut(slice, lane, now)?;
             return Ok(());
         }
+        // A refusal forgets what is not settled of its records: it must be this entry alone.
+        let dirty = |one: &RecordChange| {
+            self.working.get(&(slice, one.record)).is_some_and(|working| working.dirty)
+        };
+        if entry.changes.iter().any(dirty) {
+            self.settle()?;
+        }
         let sees = self.sees_now(slice);
         let number = self.store.feed(&feed)?.head.count;
         let at = EntryAt { feed: &feed, sees: &sees, at: None, number };

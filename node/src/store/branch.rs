@@ -9,6 +9,7 @@ use taizhang_core::id::{AuthorId, Epoch, FeedId, Hash};
 use taizhang_core::time::UtcMillis;
 
 use super::rows::{self, is_ledger, signed};
+use super::settle::Settled;
 use super::{Store, StoreError};
 
 /// Branches of one feed that are kept: two prove a fork; more come from several clones.
@@ -23,7 +24,7 @@ pub enum Filed {
         feed: FeedId,
         /// Its head.
         head: Head,
-        /// Whether it began a branch.
+        /// Whether it began a branch, or others are filed anew.
         forked: bool,
         /// Whether another branch counts now.
         line_changed: bool,
@@ -86,11 +87,15 @@ impl Store {
         };
         let forked = row.count == 0 && row.label != real.author.epoch;
         self.push_segment(row, number, sealed, now)?;
-        let line_changed = (forked || pin.is_some()) && self.settle_line(real, pin)?;
+        let settled = match forked || pin.is_some() {
+            true => self.settle_line(real, pin)?,
+            false => Settled::default(),
+        };
         let filed = self.row_with(&self.rows_of_feed(real)?, number, hash)?;
         let row = filed.ok_or_else(|| StoreError::Damaged(format!("{real}: segment {number}")))?;
         let (feed, head) = (labelled(real, row.label), self.head_of(row.id)?);
-        Ok(Filed::New { feed, head, forked: forked || line_changed, line_changed })
+        let (forked, line_changed) = (forked || settled.filed_anew, settled.line_changed);
+        Ok(Filed::New { feed, head, forked, line_changed })
     }
 
     pub(super) fn rows_of_feed(&self, real: &FeedId) -> Result<Vec<Row>, StoreError> {

@@ -1,5 +1,6 @@
 //! Which branch of a forked feed counts: at each fork the one that a revocation names, else the one whose
-//! first segment has the smaller hash (decision 0007).
+//! first segment has the smaller hash (decision 0007). A branch that forks again goes on with the smaller hash too,
+//! so that labels mean the same on every replica that holds the same segments.
 
 use rusqlite::params;
 use taizhang_core::feed::fork::branch_label;
@@ -11,21 +12,31 @@ use super::branch::Row;
 use super::rows::{self, signed};
 use super::{Store, StoreError};
 
+/// What settling a feed did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Settled {
+    /// Segments are filed under other labels now: sessions start over.
+    pub filed_anew: bool,
+    /// Another branch counts now: what was projected is made anew.
+    pub line_changed: bool,
+}
+
 impl Store {
-    /// Files the branches of a feed so that the one that counts is its line; gives whether another one
-    /// counts now. Idempotent; belongs in a transaction.
+    /// Files the branches of a feed so that the one that counts is its line. Idempotent; belongs in a
+    /// transaction.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn settle_line(&self, real: &FeedId, pin: Option<Pin>) -> Result<bool, StoreError> {
-        let mut changed = false;
+    pub fn settle_line(&self, real: &FeedId, pin: Option<Pin>) -> Result<Settled, StoreError> {
+        let mut settled = Settled::default();
         // Each exchange moves one fork to where it belongs, from the root of the feed on.
-        while let Some((main, branch)) = self.misplaced(real, pin)? {
-            self.exchange(real, main, branch)?;
-            changed = true;
+        while let Some((standing, branch)) = self.misplaced(real, pin)? {
+            self.exchange(real, standing, branch)?;
+            settled.filed_anew = true;
+            settled.line_changed |= standing.label == real.author.epoch;
         }
-        Ok(changed)
+        Ok(settled)
     }
 
     /// Feeds that forked here.
@@ -43,7 +54,7 @@ impl Store {
         Ok(self.ledger.prepare_cached(sql)?.exists([key.0])?)
     }
 
-    /// A branch off the line that should be the line from its base on.
+    /// A row, and a branch off it that should go on in its place.
     fn misplaced(&self, real: &FeedId, pin: Option<Pin>) -> Result<Option<(Row, Row)>, StoreError> {
         let rows = self.rows_of_feed(real)?;
         let Some(main) = rows.iter().copied().find(|row| row.label == real.author.epoch) else {
@@ -51,15 +62,13 @@ impl Store {
         };
         let way = self.way_to(&rows, main, pin)?;
         for branch in rows.iter().copied().filter(|row| row.label != main.label) {
-            let (first, parent) = self.root_of(&rows, main, branch)?;
-            let Some(standing) = self.segment_hash(main.id, branch.base)? else { continue };
-            if parent.is_none_or(|parent| parent.label != main.label) {
-                continue;
-            }
-            let pinned = pin.is_some_and(|pin| !way.is_empty() && branch.base <= pin.number);
+            let (first, Some(parent)) = self.root_of(&rows, main, branch)? else { continue };
+            let Some(standing) = self.segment_hash(parent.id, branch.base)? else { continue };
+            let pinned = parent.label == main.label
+                && pin.is_some_and(|pin| !way.is_empty() && branch.base <= pin.number);
             let wins = if pinned { way.contains(&branch.label) } else { first < standing };
             if wins {
-                return Ok(Some((main, branch)));
+                return Ok(Some((parent, branch)));
             }
         }
         Ok(None)
@@ -101,7 +110,7 @@ impl Store {
         Ok((first, self.row_with(rows, before, previous)?))
     }
 
-    /// What stood on the line from the branch's base on becomes a branch, and the branch the line.
+    /// What stood on a row from the branch's base on becomes a branch, and the branch goes on there.
     fn exchange(&self, real: &FeedId, main: Row, branch: Row) -> Result<(), StoreError> {
         let standing = self.segment_hash(main.id, branch.base)?.unwrap_or_default();
         let AuthorId { epoch, .. } = branch_label(real.author, standing);
