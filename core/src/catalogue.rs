@@ -267,6 +267,8 @@ pub struct Ledger {
     pub title: Vec<String>,
     /// Field of the record's own date, for parameters; the creation date if absent.
     pub business_date: Option<String>,
+    /// Until when a record must be dealt with.
+    pub due: Option<Due>,
     /// Fields in form order.
     pub fields: Vec<Field>,
     /// Workflow, if it has one.
@@ -305,6 +307,16 @@ impl Ledger {
             .all(|field| field.write.contains(&level))
             && self.fields.iter().any(|field| field.write.contains(&level))
     }
+}
+
+/// Until when a record must be dealt with: work lists and their marks.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Due {
+    /// The field that holds the day.
+    pub field: String,
+    /// States in which it has been dealt with.
+    pub done: Vec<String>,
 }
 
 /// How a lower level may change a parameter.

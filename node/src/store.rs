@@ -21,6 +21,7 @@ pub mod rollups;
 mod rows;
 pub mod settle;
 pub mod twins;
+pub mod worklist;
 
 use std::path::{Path, PathBuf};
 

@@ -16,6 +16,7 @@ pub mod record;
 pub mod serve;
 pub mod shell;
 pub mod words;
+mod worklist;
 
 use std::sync::Arc;
 

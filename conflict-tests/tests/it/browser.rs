@@ -312,15 +312,26 @@ async fn a_ticket_goes_to_the_county_and_back() {
             ("domain", "infrastructure"),
             ("severity", "major"),
             ("description", "村东桥面塌陷，学生上学绕行"),
+            ("due_on", "2018-06-06"),
             ("received_on", "2018-06-05"),
         ])
         .await;
     village.button("保存").await;
     village.sees("已保存在本机").await;
     let ticket = village.path().await;
+    village.go("/").await;
+    village.sees("已逾期").await;
+    village.go(&ticket).await;
     village.step("登记", "").await;
     village.step("上交乡级", "本村无力修复").await;
     township.wait_for(&ticket, "已上交乡级").await;
+    // The work list says what waits, and every count leads to the rows that make it.
+    township.go("/").await;
+    township.sees("已上交乡级 → 办理").await;
+    let waits = "//tr[contains(., '已上交乡级')]/td/a";
+    township.element(Locator::XPath(waits)).await.click().await.unwrap();
+    township.sees("2018-001").await;
+    township.go(&ticket).await;
     township.step("上交县级", "需专项资金").await;
     county.wait_for(&ticket, "已上交县级").await;
     county.screen("ticket").await;

@@ -103,6 +103,13 @@ impl Checker<'_> {
             }
             self.field(ledger, field);
         }
+        if let Some(due) = &ledger.due {
+            let dated = ledger.field(&due.field).is_some_and(|field| field.kind == FieldKind::Date);
+            if !dated {
+                self.fail(&key, format!("due names no date field: {}", due.field));
+            }
+            self.states(ledger, &key, &due.done);
+        }
         for title in ledger.title.iter().chain(&ledger.business_date) {
             if ledger.field(title).is_none() {
                 self.fail(&key, format!("title or business_date names no field: {title}"));

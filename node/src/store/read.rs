@@ -13,6 +13,7 @@ use taizhang_core::time::UtcMillis;
 
 use super::derived::{parse_row, read_slice_hash, search_text};
 use super::rows::{self, is_ledger, signed};
+use super::worklist::Due;
 use super::{StoreError, open_reader};
 
 /// Connections that readers share.
@@ -61,6 +62,10 @@ pub struct ListQuery {
     pub in_conflict: bool,
     /// Only records for which this rule failed.
     pub rule: String,
+    /// Only records that are due then.
+    pub due: Due,
+    /// Only records of these places that are not void.
+    pub places: Option<Vec<PlaceId>>,
     /// Rows to skip.
     pub offset: usize,
     /// Rows to give.
@@ -140,9 +145,37 @@ impl Readers {
     }
 }
 
+/// The rows of a list: ledger, place, words, state, conflicts, rule, due field and days, states, places.
+const LIST_FROM: &str = "FROM record r WHERE r.row <> '' AND r.ledger NOT LIKE 'sys\\_%' ESCAPE '\\' \
+                    AND (?1 = '' OR r.ledger = ?1) AND (?2 IS NULL OR r.place = ?2) \
+                    AND (?3 = '\"\"' OR r.rowid IN (SELECT rowid FROM search WHERE search MATCH ?3)) \
+                    AND (?4 = '' OR r.state = ?4) AND (?5 = 0 OR r.conflicts > 0) \
+                    AND (?6 = '' OR EXISTS (SELECT 1 FROM finding f WHERE f.record = r.record \
+                         AND f.place = r.place AND f.rule = ?6 AND f.outcome = 'failed')) \
+                    AND (?7 = '' OR (r.is_void = 0 \
+                         AND json_extract(r.row, '$.fields.' || ?7) BETWEEN ?8 AND ?9 \
+                         AND r.state IN (SELECT value FROM json_each(?10)))) \
+                    AND (?11 IS NULL OR (r.is_void = 0 \
+                         AND hex(r.place) IN (SELECT value FROM json_each(?11))))";
+
 /// One snapshot.
 pub struct Reader<'a> {
     pub(super) db: &'a Connection,
+}
+
+fn listed(row: &rusqlite::Row<'_>) -> Result<Listed, StoreError> {
+    Ok(Listed {
+        slice: rows::slice(row, 0)?,
+        record: rows::record(row, 2)?,
+        ledger: row.get(3)?,
+        title: row.get(4)?,
+        state: row.get(5)?,
+        conflicts: rows::count(row, 6)?,
+        findings: rows::count(row, 7)?,
+        changed: UtcMillis(row.get(8)?),
+        is_void: row.get(9)?,
+        row: parse_row(&row.get::<_, String>(10)?)?,
+    })
 }
 
 impl Reader<'_> {
@@ -150,23 +183,34 @@ impl Reader<'_> {
     pub fn list(&self, query: &ListQuery) -> Result<(Vec<Listed>, u64), StoreError> {
         let words = search_text(&query.search);
         let phrase = format!("\"{}\"", words.trim());
-        let from = "FROM record r WHERE r.row <> '' AND r.ledger NOT LIKE 'sys\\_%' ESCAPE '\\' \
-                    AND (?1 = '' OR r.ledger = ?1) AND (?2 IS NULL OR r.place = ?2) \
-                    AND (?3 = '\"\"' OR r.rowid IN (SELECT rowid FROM search WHERE search MATCH ?3)) \
-                    AND (?4 = '' OR r.state = ?4) AND (?5 = 0 OR r.conflicts > 0) \
-                    AND (?6 = '' OR EXISTS (SELECT 1 FROM finding f WHERE f.record = r.record \
-                         AND f.place = r.place AND f.rule = ?6 AND f.outcome = 'failed'))";
+        let due = &query.due;
+        let hex = |place: &PlaceId| taizhang_core::id::hex(&place.0).to_uppercase();
+        let places = query.places.as_ref().map(|all| all.iter().map(hex).collect::<Vec<_>>());
+        let places = places.map(|all| serde_json::to_string(&all).unwrap_or_default());
+        let states = due.states_json();
         let place = query.place.map(|place| place.0);
-        let key = params![query.ledger, place, phrase, query.state, query.in_conflict, query.rule];
+        let key = params![
+            query.ledger,
+            place,
+            phrase,
+            query.state,
+            query.in_conflict,
+            query.rule,
+            due.field,
+            due.from,
+            due.to,
+            states,
+            places
+        ];
         let total = self
             .db
-            .prepare_cached(&format!("SELECT count(*) {from}"))?
+            .prepare_cached(&format!("SELECT count(*) {LIST_FROM}"))?
             .query_row(key, |row| rows::count(row, 0))?;
         let sql = format!(
             "SELECT r.is_ledger, r.place, r.record, r.ledger, r.title, r.state, r.conflicts, \
              (SELECT count(*) FROM finding f WHERE f.record = r.record AND f.place = r.place \
-              AND f.outcome = 'failed'), r.changed_ms, r.is_void, r.row {from} \
-             ORDER BY r.is_void, r.changed_ms DESC, r.record LIMIT ?7 OFFSET ?8"
+              AND f.outcome = 'failed'), r.changed_ms, r.is_void, r.row {LIST_FROM} \
+             ORDER BY r.is_void, r.changed_ms DESC, r.record LIMIT ?12 OFFSET ?13"
         );
         let mut statement = self.db.prepare_cached(&sql)?;
         let (limit, offset) = (signed(query.limit as u64), signed(query.offset as u64));
@@ -177,24 +221,18 @@ impl Reader<'_> {
             query.state,
             query.in_conflict,
             query.rule,
+            due.field,
+            due.from,
+            due.to,
+            states,
+            places,
             limit,
             offset
         ];
         let mut found = statement.query(key)?;
         let mut list = Vec::new();
         while let Some(row) = found.next()? {
-            list.push(Listed {
-                slice: rows::slice(row, 0)?,
-                record: rows::record(row, 2)?,
-                ledger: row.get(3)?,
-                title: row.get(4)?,
-                state: row.get(5)?,
-                conflicts: rows::count(row, 6)?,
-                findings: rows::count(row, 7)?,
-                changed: UtcMillis(row.get(8)?),
-                is_void: row.get(9)?,
-                row: parse_row(&row.get::<_, String>(10)?)?,
-            });
+            list.push(listed(row)?);
         }
         Ok((list, total))
     }

@@ -117,7 +117,7 @@ pub async fn table(
 ) -> Result<Response, PageError> {
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
-    let query = list_query(&id, &params, 0, ROWS_MAX);
+    let query = list_query(&replica, ledger, &params, 0, ROWS_MAX);
     let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;
     if total > ROWS_MAX as u64 {
         return refuse(

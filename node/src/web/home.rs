@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::shell::{Shell, Visitor, place_name, set_cookie};
 use super::words::word;
+use super::worklist::WorkLine;
 use super::{Page, PageError, Posted};
 use crate::driver::Replica;
 
@@ -34,6 +35,7 @@ pub struct LedgerLine {
 struct Home {
     shell: Shell,
     is_clear: bool,
+    work: Vec<WorkLine>,
     conflicts: u64,
     parked: u64,
     void: u64,
@@ -99,17 +101,23 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
             format!("{} {reason}", text.unwrap_or_default())
         })
         .collect();
+    let work = super::worklist::lines(&replica, english)?;
     let (figures, coverage) = super::hub::figures(&replica, english)?;
     let page = Home {
         figures,
         coverage,
-        is_clear: conflicts == 0 && masked == (0, 0) && rules.is_empty() && chain.is_empty(),
+        is_clear: work.is_empty()
+            && conflicts == 0
+            && masked == (0, 0)
+            && rules.is_empty()
+            && chain.is_empty(),
         conflicts,
         parked: masked.0,
         void: masked.1,
         rules,
         chain,
         ledgers: ledger_lines(&replica, english)?,
+        work,
         shell,
     };
     Ok(Html(page.render()?))

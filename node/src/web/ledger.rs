@@ -46,6 +46,10 @@ pub struct ListParams {
     q: String,
     state: String,
     rule: String,
+    /// A span of due dates, as [`super::worklist::due`] knows them.
+    due: String,
+    /// Only what waits for this office.
+    turn: String,
     page: usize,
 }
 
@@ -117,12 +121,21 @@ pub(super) fn state_label(ledger: &Ledger, id: &str, english: bool) -> String {
 }
 
 /// What the address bar asks of the store.
-pub(super) fn list_query(id: &str, params: &ListParams, offset: usize, limit: usize) -> ListQuery {
+pub(super) fn list_query(
+    replica: &Replica,
+    ledger: &Ledger,
+    params: &ListParams,
+    offset: usize,
+    limit: usize,
+) -> ListQuery {
+    let turn = !params.turn.is_empty();
     ListQuery {
-        ledger: id.to_owned(),
+        ledger: ledger.id.clone(),
         search: params.q.clone(),
         state: params.state.clone(),
         rule: params.rule.clone(),
+        due: super::worklist::due(ledger, &params.due).unwrap_or_default(),
+        places: turn.then(|| super::worklist::places(replica, ledger, &params.state)),
         offset,
         limit,
         ..ListQuery::default()
@@ -145,7 +158,7 @@ pub async fn show(
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
     let level = replica.identity().checked.name.level();
     let viewer = visitor.viewer(&replica);
-    let query = list_query(&id, &params, params.page * ROWS, ROWS);
+    let query = list_query(&replica, ledger, &params, params.page * ROWS, ROWS);
     let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;
     let columns: Vec<&Field> = ledger
         .fields
@@ -159,7 +172,8 @@ pub async fn show(
     let first = params.page * ROWS + 1;
     let lines = rows.iter().zip(first..).map(|(row, number)| view.line(row, number)).collect();
     let words: String = params.q.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let filter = format!("q={words}&state={}&rule={}", params.state, params.rule);
+    let ListParams { state, rule, due, turn, .. } = &params;
+    let filter = format!("q={words}&state={state}&rule={rule}&due={due}&turn={turn}");
     let link = |page: usize| format!("/ledgers/{id}?{filter}&page={page}");
     let more = total > ((params.page + 1) * ROWS) as u64;
     let page = List {

@@ -1,0 +1,67 @@
+//! What waits for somebody: records by state and place, and by their due dates.
+
+use rusqlite::params;
+use taizhang_core::id::PlaceId;
+
+use super::read::Reader;
+use super::{StoreError, rows};
+
+/// Records of one ledger, place and state that are not void.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct StateCount {
+    /// Ledger id.
+    pub ledger: String,
+    /// Place of the slice.
+    pub place: PlaceId,
+    /// State id.
+    pub state: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// Days for a list of what is due.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Due {
+    /// Field that holds the date; empty if it does not matter.
+    pub field: String,
+    /// First day, ISO.
+    pub from: String,
+    /// Last day, ISO.
+    pub to: String,
+    /// States in which it still matters.
+    pub states: Vec<String>,
+}
+
+impl Due {
+    /// The states as SQLite reads them.
+    pub(super) fn states_json(&self) -> String {
+        serde_json::to_string(&self.states).unwrap_or_default()
+    }
+}
+
+impl Reader<'_> {
+    /// Records by ledger, place and state.
+    pub fn state_counts(&self) -> Result<Vec<StateCount>, StoreError> {
+        let sql = "SELECT ledger, place, state, count(*) FROM record WHERE is_void = 0 AND row <> '' \
+                   AND state <> '' GROUP BY ledger, place, state";
+        let mut query = self.db.prepare_cached(sql)?;
+        let found = query.query_map([], |row| {
+            Ok(StateCount {
+                ledger: row.get(0)?,
+                place: rows::place(row, 1)?,
+                state: row.get(2)?,
+                count: rows::count(row, 3)?,
+            })
+        })?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// How many records of a ledger are due within some days.
+    pub fn due_count(&self, ledger: &str, due: &Due) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM record WHERE ledger = ?1 AND is_void = 0 AND row <> '' \
+                   AND json_extract(row, '$.fields.' || ?2) BETWEEN ?3 AND ?4 \
+                   AND state IN (SELECT value FROM json_each(?5))";
+        let key = params![ledger, due.field, due.from, due.to, due.states_json()];
+        Ok(self.db.prepare_cached(sql)?.query_row(key, |row| rows::count(row, 0))?)
+    }
+}
