@@ -8,6 +8,7 @@ mod automerge_js;
 mod browser;
 mod cases;
 mod clones;
+mod coverage;
 mod fail_points;
 mod files;
 mod fixture;

@@ -170,7 +170,7 @@ async fn every_bad_cell_is_named_and_nothing_comes_in() {
                 王五,乙,子女,2018-02-03,在册,健康,普通劳动力\n\
                 张三,丙,子女,2018-02-03,在册,,普通劳动力\n\
                 张三,丁,子女,2018-02-03,在册,健康,普通劳动力\n\
-                李四,丁,子女,2018-02-03,在册,健康,普通劳动力\n";
+                张三,丁,子女,2018-02-04,在册,健康,普通劳动力\n";
     std::fs::write(office.path("bad.csv"), text).unwrap();
     let outcome = office.import("bad.csv", "household_member", false).await;
     let cells: Vec<(usize, &str)> =

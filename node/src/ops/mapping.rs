@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use taizhang_core::catalogue::{Field, FieldKind, Ledger};
+use taizhang_core::catalogue::{Field, FieldKind, Ledger, Merge, Required};
 
 use super::sheet::Sheet;
 
@@ -46,6 +46,12 @@ fn normal(text: &str) -> String {
 /// Fields that a sheet can fill: one cell, one value.
 pub fn fields(ledger: &Ledger) -> impl Iterator<Item = &Field> {
     ledger.fields.iter().filter(|field| !matches!(field.kind, FieldKind::Log(_)))
+}
+
+/// Whether a field helps to tell records apart: it is in their titles, says to whom they belong, or never changes.
+fn is_key(ledger: &Ledger, field: &Field) -> bool {
+    let belongs = matches!(field.kind, FieldKind::Ref(_)) && field.required == Required::Always;
+    ledger.title.contains(&field.id) || belongs || field.merge == Merge::Fixed
 }
 
 fn field_of<'a>(ledger: &'a Ledger, header: &str) -> Option<&'a str> {
@@ -101,7 +107,7 @@ impl Mapping {
                 None => {
                     let named = [format!("{group}{own}"), own];
                     let field = named.iter().find_map(|name| field_of(ledger, name)).unwrap_or("");
-                    (field, ledger.title.iter().any(|title| title == field))
+                    (field, ledger.field(field).is_some_and(|field| is_key(ledger, field)))
                 }
             };
             let taken = columns.iter().any(|one| one.field == field);
@@ -173,6 +179,8 @@ mod tests {
         assert_eq!(mapping.header, 2);
         assert_eq!(fields_of(&mapping), ["", "household", "name", "id_no", "relation", ""]);
         assert_eq!(mapping.columns[2].header, "家庭成员/姓名");
+        let keys: Vec<bool> = mapping.columns.iter().map(|column| column.is_key).collect();
+        assert_eq!(keys, [false, true, true, false, true, false], "household, name, relation");
         let mut corrected = mapping.clone();
         corrected.columns[5].field = "education".into();
         corrected.columns[3].field = String::new();
