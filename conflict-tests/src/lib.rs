@@ -12,6 +12,7 @@ pub mod chance;
 pub mod disk;
 pub mod fuzz;
 pub mod oracle;
+pub mod pages;
 pub mod plan;
 pub mod player;
 pub mod run;

@@ -5,10 +5,14 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use conflict_tests::pages::Pages;
+use conflict_tests::world::household;
 use serde_json::json;
 use taizhang_core::feed::entry::Person;
 use taizhang_hub::demo::process::{Link, Office};
+use taizhang_node::account::Duty;
 use taizhang_node::ops::Request;
+use taizhang_node::ops::account::{AccountRequest, NewAccount};
 
 /// Imports records into a village and times their way to the city.
 #[derive(Parser)]
@@ -16,6 +20,9 @@ struct Arguments {
     /// Records.
     #[arg(long, default_value_t = 20_000)]
     records: u64,
+    /// Measure the village's pages after the import: this many of each.
+    #[arg(long, default_value_t = 0)]
+    pages: usize,
     /// The hub program; beside this one if absent.
     #[arg(long)]
     program: Option<std::path::PathBuf>,
@@ -123,10 +130,56 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             return Err("not all records arrived within 600 s".into());
         }
     }
+    if arguments.pages > 0 {
+        pages(village, arguments.pages)?;
+    }
     for (office, name) in offices.iter().zip(["city", "county", "township", "village"]) {
         let (now, peak) = memory(office);
         println!("memory {name}: {now} MiB now, {peak} MiB at most");
     }
+    Ok(())
+}
+
+/// Median and 99th percentile in milliseconds.
+fn print_times(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    println!("{what}: median {:.1} ms, p99 {:.1} ms", at(50), at(99));
+}
+
+/// List, form and save as a clerk's browser asks for them; a save is durable when it is answered.
+fn pages(village: &Office, times: usize) -> Result<(), String> {
+    let (login, password) = ("load", "load password");
+    let new = NewAccount {
+        login: login.into(),
+        name: "压力".into(),
+        role: "village_clerk".into(),
+        duty: Duty::Clerk,
+        password: password.into(),
+    };
+    village.ask(&Request::Account { ask: AccountRequest::Add(new) })?;
+    let browser = Pages::sign_in(&village.pages, login, password)?;
+    for (what, path) in [
+        ("first page", "/"),
+        ("list", "/ledgers/poor_household"),
+        ("list, searched", "/ledgers/poor_household?q=%E6%88%B7%E4%B8%BB77"),
+        ("form", "/ledgers/poor_household/new"),
+    ] {
+        let all: Result<Vec<Duration>, String> =
+            (0..times).map(|_| browser.get(path).map(|answer| answer.time)).collect();
+        print_times(what, all?);
+    }
+    let mut all = Vec::new();
+    for at in 0..times {
+        let name = format!("新户{at}");
+        let fields = household(&name);
+        let answer = browser.post("/ledgers/poor_household/new", &fields)?;
+        if !answer.head.contains("/records/") {
+            return Err(format!("not saved: {}", answer.head));
+        }
+        all.push(answer.time);
+    }
+    print_times("save", all);
     Ok(())
 }
 

@@ -378,8 +378,8 @@ async fn a_bad_sheet_is_corrected_and_imported() {
         desk.button("上传").await;
     };
     upload("坏.csv", "王五,欧阳克,411499197003110017,子女,在册,健康,超人").await;
-    for text in ["不能导入的单元格", "没有找到「王五」", "请先在文件中改正"]
-    {
+    let bad = ["不能导入的单元格： 2", "没有找到「王五」", "「劳动能力」不在可选项中"];
+    for text in bad {
         desk.sees(text).await;
     }
     desk.screen("import").await;

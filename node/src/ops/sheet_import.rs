@@ -19,7 +19,7 @@ use super::{OpsError, Progress};
 use crate::driver::Replica;
 use crate::engine::Engine;
 use crate::engine::command::{CommandError, Inputs, refuse};
-use crate::engine::values::{Source, display, parse};
+use crate::engine::values::{Source, display, parse, parse_set};
 
 /// Differences that are listed; the counts are always whole.
 const DIFFERENCES_SHOWN: usize = 200;
@@ -263,6 +263,22 @@ impl Import {
         Ok(good)
     }
 
+    /// Names what is wrong with the cells of a row that refer to nothing.
+    fn other_cells(&mut self, engine: &Engine, line: &Line) {
+        let catalogue = &engine.directives.catalogue;
+        for (id, text) in &line.inputs {
+            let Some(field) = self.ledger.field(id) else { continue };
+            let checked = match &field.kind {
+                FieldKind::Ref(_) => continue,
+                FieldKind::Set(_) => parse_set(field, text, catalogue).map(|_| ()),
+                _ => parse(field, text, Source::People, catalogue).map(|_| ()),
+            };
+            if let Err(error) = checked {
+                self.error(line.row, line.columns.get(id).copied(), error.reason);
+            }
+        }
+    }
+
     /// The values of a row's keys, as they would stand in its record.
     fn key(&self, engine: &Engine, inputs: &Inputs) -> Vec<String> {
         let value = |id: &String| {
@@ -283,6 +299,8 @@ impl Import {
         now: UtcMillis,
     ) -> Result<(), CommandError> {
         if !self.references(engine, &mut line)? {
+            // The row is not tried, but a person corrects all of its cells at once.
+            self.other_cells(engine, &line);
             return Ok(());
         }
         let key = self.key(engine, &line.inputs);
