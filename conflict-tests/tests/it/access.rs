@@ -273,6 +273,11 @@ async fn foreign_names_and_sites_are_refused() {
         posted.headers_mut().insert(name, value.parse().unwrap());
         assert_eq!(office.send(posted).await.status(), StatusCode::FORBIDDEN, "{name}");
     }
+    for back in ["//evil.example", "/%5Cevil.example", "https://evil.example", "/a%0d%0ax:1"] {
+        let mut away = office.request("get /lang", None);
+        *away.uri_mut() = format!("/lang?to=en&back={back}").parse().unwrap();
+        assert_eq!(location(&office.send(away).await), "/", "{back}");
+    }
     let response = office.send(office.request("get /", Some('c'))).await;
     let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"));

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::access::SESSION_COOKIE;
-use super::shell::{Frame, Shell, Visitor, cookie};
+use super::shell::{Frame, Shell, Visitor, cookie, onward};
 use super::words::word;
 use super::{Page, PageError, Posted};
 use crate::account::{Account, Duty, PASSWORD_CHARS_MIN, SESSION_MS};
@@ -132,9 +132,7 @@ async fn signed_in(
     let seconds = SESSION_MS / 1000;
     let kept =
         format!("{SESSION_COOKIE}={token}; Path=/; SameSite=Strict; HttpOnly; Max-Age={seconds}");
-    // Only paths of this site.
-    let next = if next.starts_with('/') && !next.starts_with("//") { next } else { "/" };
-    Ok(([(header::SET_COOKIE, kept)], Redirect::to(next)).into_response())
+    Ok(([(header::SET_COOKIE, kept)], Redirect::to(onward(next))).into_response())
 }
 
 #[derive(Template)]

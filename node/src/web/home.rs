@@ -6,7 +6,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
-use super::shell::{Shell, Visitor, place_name, set_cookie};
+use super::shell::{Shell, Visitor, onward, place_name, set_cookie};
 use super::words::word;
 use super::worklist::WorkLine;
 use super::{Page, PageError, Posted};
@@ -133,10 +133,9 @@ pub struct LanguageQuery {
 
 /// Switches the language and goes back.
 pub async fn set_language(Query(query): Query<LanguageQuery>) -> Response {
-    let local = query.back.starts_with('/') && !query.back.starts_with("//");
-    let back = if local { query.back } else { "/".into() };
     let lang = if query.to == "en" { "en" } else { "zh" };
-    ([(header::SET_COOKIE, set_cookie("lang", lang))], Redirect::to(&back)).into_response()
+    ([(header::SET_COOKIE, set_cookie("lang", lang))], Redirect::to(onward(&query.back)))
+        .into_response()
 }
 
 struct LinkLine {

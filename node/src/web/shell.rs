@@ -67,6 +67,13 @@ pub(super) fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// A path of this site to go on to; the first page if it is anything else. Browsers read `\\` as `/`.
+pub(super) fn onward(path: &str) -> &str {
+    let local = path.starts_with('/') && !path.starts_with("//");
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if local && plain { path } else { "/" }
+}
+
 /// Whether the browser asked for English.
 pub(super) fn is_english(headers: &HeaderMap) -> bool {
     cookie(headers, "lang").as_deref() == Some("en")
