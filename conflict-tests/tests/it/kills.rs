@@ -8,7 +8,7 @@ use conflict_tests::chance::Dice;
 use taizhang_core::id::RecordId;
 use taizhang_node::ops::Request;
 
-use crate::office::{Office, clerk, household};
+use crate::office::{chain, clerk, household};
 
 /// 300 in CI; `KILLS=1000` by hand.
 fn kills() -> u64 {
@@ -24,22 +24,9 @@ fn kills() -> u64 {
 #[test]
 fn kills_lose_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let mut office = Office::new(&folder.path().join("city"));
-    let mut village = Office::new(&folder.path().join("v"));
-    let key = folder.path().join("root-key.json").to_string_lossy().into_owned();
-    office.once(&["init", "--root-key", &key, "--password", "test password"]).unwrap();
-    office.start();
-    let invited = office
-        .ask(&Request::Invite {
-            place: "411423101201".into(),
-            addresses: vec![office.children.unwrap().to_string()],
-            hours: 1,
-        })
-        .unwrap();
-    village.once(&["join", invited["code"].as_str().unwrap()]).unwrap();
-    village.link = Some(taizhang_hub::demo::process::Link::to(office.children.unwrap()).unwrap());
+    let mut offices = chain(folder.path(), 0);
+    let village = &mut offices[3];
     village.link.as_ref().unwrap().set_cut(true);
-    village.start();
     let made = village.ask(&household("户主")).unwrap();
     let id: RecordId = made["record"].as_str().unwrap().parse().unwrap();
     let mut dice = Dice::new(7, "kills");

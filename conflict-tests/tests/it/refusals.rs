@@ -184,6 +184,8 @@ fn used_expired_and_unknown_codes_are_refused_and_audited() {
         "this code was used before"
     );
     assert_eq!(refused(city.admit("00", &wanted, START)), "there is no such code");
+    let far = city.invite(id(5), vec!["x:1".into()], 1, START);
+    assert!(refused(far).starts_with("the office directly above makes the code"));
     let above = city.invite(id(99), vec!["x:1".into()], 1, START);
     assert_eq!(refused(above), "the place is not below this office");
     city.commit().unwrap();

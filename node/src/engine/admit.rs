@@ -46,6 +46,14 @@ impl Engine {
         if !tree.is_above_or_same(self.place(), place) || place == self.place() {
             return refuse("该区划不在本级之下", "the place is not below this office");
         }
+        // A replica dials its parent, whose certificate it knows: another office's code would lead nowhere.
+        if let Some(parent) = tree.dial_parent(place).filter(|parent| *parent != self.place()) {
+            let name = tree.full_name(parent);
+            return refuse(
+                format!("注册码由直接上级{name}生成"),
+                format!("the office directly above makes the code: {name}"),
+            );
+        }
         if !(0..=LIFE_HOURS_MAX).contains(&life_hours) {
             return refuse(
                 format!("有效期应在0至{LIFE_HOURS_MAX}小时之间"),
