@@ -17,7 +17,7 @@ pub struct Receipt {
     pub issuer: AuthorId,
     /// About which slice.
     pub slice: SliceId,
-    /// Counts up within an epoch; the higher one holds.
+    /// Counts up within an epoch, but for an older image: [`Self::replaces`] says which one holds.
     pub number: u64,
     /// The issuer's clock. Annotation only.
     pub time: UtcMillis,
@@ -46,13 +46,25 @@ fn hash_of(plain: &[u8]) -> Hash {
 }
 
 impl Receipt {
-    /// Names issuer and slice in a greeting: the first 8 bytes of BLAKE3 over both.
-    pub fn tag(issuer: AuthorId, slice: SliceId) -> u64 {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&issuer.key.0).update(&issuer.epoch.0);
-        hasher.update(slice.to_string().as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    /// Whether it holds instead of another of the same issuer, epoch and slice: the one that states more does. Numbers
+    /// decide between those that state the same, or each something that the other does not: an office that goes on
+    /// from an older image gives some again.
+    pub fn replaces(&self, old: &Self) -> bool {
+        match (self.covers(old), old.covers(self)) {
+            (true, false) => true,
+            (false, true) => false,
+            _ => self.number > old.number,
+        }
+    }
+
+    fn covers(&self, other: &Self) -> bool {
+        let held = |((lane, author), head): (&(Lane, AuthorId), &Head)| {
+            self.held.head(*lane, *author).count >= head.count
+        };
+        let applied = |(author, count, _): &(AuthorId, u64, UtcMillis)| {
+            self.applied.iter().any(|(one, far, _)| one == author && far >= count)
+        };
+        other.held.heads.iter().all(held) && other.applied.iter().all(applied)
     }
 
     /// Seals it.
@@ -87,6 +99,12 @@ impl Receipt {
 }
 
 impl SealedReceipt {
+    /// Names it in a greeting: the first 8 bytes of BLAKE3 over what it states.
+    pub fn tag(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = hash_of(&self.plain).0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// Reads it and verifies the seal.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ pub const PROTOCOL: u32 = 1;
 /// Heads of the feeds of one slice.
 pub type SliceHeads = (SliceId, Vec<(Lane, AuthorId, Head)>);
 
-/// Tag of a receipt's issuer and slice ([`crate::feed::receipt::Receipt::tag`]), and its number.
-pub type KnownReceipt = (u64, u64);
+/// Names a receipt that is held ([`crate::feed::receipt::SealedReceipt::tag`]).
+pub type KnownReceipt = u64;
 
 /// The first message on a link, both ways.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -137,10 +137,7 @@ impl Engine {
     ) -> Result<Vec<SealedReceipt>, StoreError> {
         let up = self.directives.tree.is_above_or_same(peer, self.place());
         let (child, flow) = if up { (self.place(), Flow::Up) } else { (peer, Flow::Down) };
-        let is_known = |receipt: &StoredReceipt| {
-            let tag = Receipt::tag(receipt.issuer, receipt.slice);
-            known.iter().any(|(other, number)| *other == tag && *number >= receipt.number)
-        };
+        let is_known = |receipt: &StoredReceipt| known.contains(&receipt.sealed.tag());
         let all = self.store.receipts()?.into_iter();
         let wanted = all.filter(|one| self.flows(one, child, flow) && !is_known(one));
         Ok(wanted.map(|receipt| receipt.sealed).collect())
@@ -152,10 +149,8 @@ impl Engine {
         let child = if up { self.place() } else { peer };
         let flow = if up { Flow::Down } else { Flow::Up };
         let all = self.store.receipts()?.into_iter();
-        let held: Vec<KnownReceipt> = all
-            .filter(|one| self.flows(one, child, flow))
-            .map(|one| (Receipt::tag(one.issuer, one.slice), one.number))
-            .collect();
+        let held: Vec<KnownReceipt> =
+            all.filter(|one| self.flows(one, child, flow)).map(|one| one.sealed.tag()).collect();
         Ok(if held.len() > limits::GREETING_RECEIPTS_MAX { Vec::new() } else { held })
     }
 
@@ -185,10 +180,7 @@ impl Engine {
         for receipt in self.store.receipts()? {
             for (hasher, flow) in hashers.iter_mut().zip([Flow::Up, Flow::Down]) {
                 if self.flows(&receipt, child, flow) {
-                    hasher.update(&receipt.issuer.key.0);
-                    hasher.update(&receipt.issuer.epoch.0);
-                    hasher.update(receipt.slice.to_string().as_bytes());
-                    hasher.update(&receipt.number.to_le_bytes());
+                    hasher.update(&receipt.sealed.tag().to_le_bytes());
                 }
             }
         }

@@ -74,30 +74,39 @@ impl Store {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// Keeps a verified receipt if it is newer; gives whether it was.
+    /// Keeps a verified receipt if it replaces the one that is held; gives whether it did.
     pub fn put_receipt(
         &self,
         receipt: &Receipt,
         sealed: &SealedReceipt,
         now: UtcMillis,
     ) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
-                   ON CONFLICT DO UPDATE SET number = ?5, plain = ?6, seal = ?7, \
-                   came_at_ms = ?8 WHERE number < ?5";
-        let changed = self.ledger.prepare_cached(sql)?.execute(params![
-            receipt.issuer.key.0,
-            receipt.issuer.epoch.0,
-            is_ledger(receipt.slice),
-            receipt.slice.place.0,
+        let held = "SELECT plain, seal FROM receipt WHERE issuer = ?1 AND epoch = ?2 \
+                    AND is_ledger = ?3 AND place = ?4";
+        let (issuer, slice) = (receipt.issuer, receipt.slice);
+        let key = params![issuer.key.0, issuer.epoch.0, is_ledger(slice), slice.place.0];
+        let held = self.ledger.prepare_cached(held)?.query_row(key, |row| {
+            Ok(SealedReceipt { plain: row.get(0)?, seal: rows::array(row, 1)? })
+        });
+        let held = held.optional()?.and_then(|held| held.open().ok());
+        if held.is_some_and(|held| !receipt.replaces(&held)) {
+            return Ok(false);
+        }
+        let sql = "INSERT OR REPLACE INTO receipt VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        self.ledger.prepare_cached(sql)?.execute(params![
+            issuer.key.0,
+            issuer.epoch.0,
+            is_ledger(slice),
+            slice.place.0,
             signed(receipt.number),
             sealed.plain,
             sealed.seal,
             now.0
         ])?;
-        if changed > 0 && !is_ledger(receipt.slice) {
+        if !is_ledger(receipt.slice) {
             self.note_reach(receipt)?;
         }
-        Ok(changed > 0)
+        Ok(true)
     }
 
     fn note_reach(&self, receipt: &Receipt) -> Result<(), StoreError> {

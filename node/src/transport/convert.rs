@@ -130,8 +130,7 @@ fn hello_out(hello: Hello) -> wire::Hello {
         shared: hello.shared.0.to_vec(),
         receipts_up: hello.receipts_up.0.to_vec(),
         receipts_down: hello.receipts_down.0.to_vec(),
-        receipt_tags: hello.known_receipts.iter().map(|(tag, _)| *tag).collect(),
-        receipt_numbers: hello.known_receipts.iter().map(|(_, number)| *number).collect(),
+        receipt_tags: hello.known_receipts,
         frontiers: hello.frontiers.map(|slices| heads_out(slices, true)),
     }
 }
@@ -148,7 +147,7 @@ fn hello_in(hello: wire::Hello) -> Result<Hello, FrameError> {
         shared: Hash(array(&hello.shared, "hello.shared")?),
         receipts_up: Hash(array(&hello.receipts_up, "hello.receipts_up")?),
         receipts_down: Hash(array(&hello.receipts_down, "hello.receipts_down")?),
-        known_receipts: hello.receipt_tags.into_iter().zip(hello.receipt_numbers).collect(),
+        known_receipts: hello.receipt_tags,
         frontiers: hello.frontiers.map(heads_in).transpose()?,
     })
 }
@@ -268,7 +267,7 @@ mod tests {
             shared: Hash([3; 32]),
             receipts_up: Hash([4; 32]),
             receipts_down: Hash([5; 32]),
-            known_receipts: vec![(6, 7)],
+            known_receipts: vec![6, 7],
             frontiers: Some(heads.clone()),
         };
         for message in [
