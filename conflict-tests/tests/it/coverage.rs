@@ -94,7 +94,8 @@ fn coverage() -> String {
     let mut text = String::from(
         "# What of the document works so far\n\nMade from the catalogue, the sources and \
          `conflict-tests/data/document.csv` by `UPDATE_COVERAGE=1 cargo test -p conflict-tests --test it coverage`; \
-         a test fails if it is out of date.\n",
+         a test fails if it is out of date. A system counts when its ledger is declared: fields, attachments and print \
+         forms that the document asks for may still be missing.\n",
     );
     let items = items();
     for (kind, title) in [("system", "Systems"), ("rule", "Rules"), ("param", "Parameters")] {

@@ -9,6 +9,7 @@ mod browser;
 mod cases;
 mod clones;
 mod coverage;
+mod desk;
 mod fail_points;
 mod files;
 mod fixture;

@@ -10,11 +10,13 @@ use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{ImportId, PlaceId, RecordId, SliceId};
 use taizhang_core::time::UtcMillis;
 
-use super::{OpsError, Progress, sheet_import};
+use super::sheet_import::{self, Asker};
+use super::{OpsError, Progress};
 use crate::driver::Replica;
 use crate::engine::Engine;
 use crate::engine::command::{CommandError, Inputs, refuse};
 use crate::engine::values::Source;
+use crate::viewer::Viewer;
 
 /// Row errors listed; the count is always given.
 const ERRORS_SHOWN: usize = 50;
@@ -95,7 +97,9 @@ async fn import_sheet(
     })?;
     let prepared = sheet_import::prepare(replica, path, ledger).await?;
     let unknown = prepared.mapping.unknown();
-    let done = prepared.import(replica, ledger, preview, person, progress).await?;
+    let viewer = Viewer::machine(replica.identity().checked.name.level());
+    let asker = Asker { person, viewer };
+    let done = prepared.import(replica, ledger, preview, asker, progress).await?;
     if done.errors.is_empty() {
         return Ok(json!({
             "preview": preview,

@@ -19,7 +19,8 @@ use super::{OpsError, Progress};
 use crate::driver::Replica;
 use crate::engine::Engine;
 use crate::engine::command::{CommandError, Inputs, refuse};
-use crate::engine::values::{Source, display, parse, parse_set};
+use crate::engine::values::{Source, display, parse, parse_set, shown};
+use crate::viewer::Viewer;
 
 /// Differences that are listed; the counts are always whole.
 const DIFFERENCES_SHOWN: usize = 200;
@@ -73,6 +74,15 @@ pub struct Prepared {
     pub sheet: Sheet,
     /// Its columns.
     pub mapping: Mapping,
+}
+
+/// Who brings a sheet, and what of the records that stand shows to them.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// The person that the entries name.
+    pub person: Person,
+    /// What shows.
+    pub viewer: Viewer,
 }
 
 /// One row of the sheet as fields, with the column of each.
@@ -154,7 +164,7 @@ impl Prepared {
         replica: &Replica,
         ledger: &Ledger,
         preview: bool,
-        person: Person,
+        asker: Asker,
         progress: Progress,
     ) -> Result<Outcome, OpsError> {
         let keys = self.mapping.columns.iter().filter(|one| one.is_key && !one.field.is_empty());
@@ -162,6 +172,7 @@ impl Prepared {
             ledger: ledger.clone(),
             place: replica.place(),
             keys: keys.map(|one| one.field.clone()).collect(),
+            asker,
             known: BTreeMap::new(),
             seen: BTreeMap::new(),
             outcome: Outcome::default(),
@@ -170,7 +181,7 @@ impl Prepared {
         let (sender, outcome) = mpsc::channel();
         let done = replica
             .run(move |engine, now| {
-                import.play(engine, lines, &person, now, &progress)?;
+                import.play(engine, lines, now, &progress)?;
                 let bad = !import.outcome.errors.is_empty();
                 // The asker waits for this answer.
                 drop(sender.send(import.outcome));
@@ -195,6 +206,7 @@ struct Import {
     place: PlaceId,
     /// Fields by which a row's record is found.
     keys: Vec<String>,
+    asker: Asker,
     /// Records by their keys' values.
     known: BTreeMap<Vec<String>, Vec<(RecordId, Row)>>,
     /// Rows of this sheet by their keys' values.
@@ -211,7 +223,6 @@ impl Import {
         &mut self,
         engine: &mut Engine,
         lines: Vec<Line>,
-        person: &Person,
         now: UtcMillis,
         progress: &Progress,
     ) -> Result<(), CommandError> {
@@ -227,7 +238,7 @@ impl Import {
             if number % 500 == 0 {
                 progress("import", number as u64, total);
             }
-            match self.line(engine, line, import, person, now) {
+            match self.line(engine, line, import, now) {
                 Err(CommandError::Store(error)) => return Err(CommandError::Store(error)),
                 other => other?,
             }
@@ -295,7 +306,6 @@ impl Import {
         engine: &mut Engine,
         mut line: Line,
         import: ImportId,
-        person: &Person,
         now: UtcMillis,
     ) -> Result<(), CommandError> {
         if !self.references(engine, &mut line)? {
@@ -317,7 +327,7 @@ impl Import {
         let done = match found.map(Vec::as_slice) {
             Some([(record, row)]) => {
                 let (record, row) = (*record, row.clone());
-                self.change(engine, record, &row, &line, person, now)
+                self.change(engine, record, &row, &line, now)
             }
             Some([_, _, ..]) => refuse(
                 "有多条记录与本行相同,请增加识别列",
@@ -327,6 +337,7 @@ impl Import {
                 let (id, slice) = (RecordId(engine.random()), self.slice());
                 let (ledger, inputs) = (self.ledger.id.as_str(), &line.inputs);
                 let (source, import) = (Source::People, Some(import));
+                let person = &self.asker.person;
                 engine
                     .create_as(id, slice, ledger, inputs, source, person, import, now)
                     .map(|()| self.outcome.created += 1)
@@ -353,10 +364,9 @@ impl Import {
         record: RecordId,
         row: &Row,
         line: &Line,
-        person: &Person,
         now: UtcMillis,
     ) -> Result<(), CommandError> {
-        if !engine.set(record, &line.inputs, Source::People, person, now)? {
+        if !engine.set(record, &line.inputs, Source::People, &self.asker.person, now)? {
             self.outcome.unchanged += 1;
             return Ok(());
         }
@@ -364,11 +374,15 @@ impl Import {
         let catalogue = &engine.directives.catalogue;
         for (id, text) in &line.inputs {
             let Some(field) = self.ledger.field(id) else { continue };
+            let (old, new) = (row.fields.get(id), parse(field, text, Source::People, catalogue));
+            let new = new.ok().flatten();
+            // What stands may be more than whoever brings the sheet sees of it.
+            let show = |value| shown(field, value, self.asker.viewer, catalogue, false);
+            let differ = old != new.as_ref();
+            let old = old.map(show).unwrap_or_default();
             let show = |value| display(&field.kind, value, catalogue, false);
-            let old = row.fields.get(id).map(show).unwrap_or_default();
-            let new = parse(field, text, Source::People, catalogue).ok().flatten();
-            let new = new.as_ref().map(show).unwrap_or_else(|| text.clone());
-            if old != new && self.outcome.differences.len() < DIFFERENCES_SHOWN {
+            let new = new.as_ref().map_or_else(|| text.clone(), show);
+            if differ && self.outcome.differences.len() < DIFFERENCES_SHOWN {
                 let (row, field) = (line.row, id.clone());
                 self.outcome.differences.push(Difference { row, record, field, old, new });
             }

@@ -128,7 +128,8 @@ pub async fn table(
     }
     let viewer = visitor.viewer(&replica);
     let writing = Writing { replica: &replica, ledger, viewer, english: visitor.english };
-    let bytes = writing.book(&rows).map_err(|error| PageError::Sheet(error.to_string()))?;
+    let made = tokio::task::block_in_place(|| writing.book(&rows));
+    let bytes = made.map_err(|error| PageError::Sheet(error.to_string()))?;
     let text = format!("{} took {} rows of {id}", visitor.login(), rows.len());
     replica.run(move |engine, now| Ok(engine.store.audit("exported", &text, now)?)).await?;
     let name = format!("attachment; filename=\"{id}.xlsx\"");

@@ -17,7 +17,9 @@ use super::{Page, PageError};
 use crate::driver::Replica;
 use crate::engine::command::refuse;
 use crate::ops::mapping::{self, Mapping, letters};
-use crate::ops::sheet_import::{CellError, Difference, Outcome, Prepared, prepare, remember};
+use crate::ops::sheet_import::{
+    Asker, CellError, Difference, Outcome, Prepared, prepare, remember,
+};
 use crate::ops::silent;
 use crate::whole::{self, Readable};
 
@@ -70,6 +72,10 @@ fn heading(ledger: &Ledger, english: bool) -> String {
     format!("{} · {}", word("import.title", english), ledger.label.in_lang(english))
 }
 
+fn asker(replica: &Replica, visitor: &Visitor) -> Asker {
+    Asker { person: visitor.person.clone(), viewer: visitor.viewer(replica) }
+}
+
 /// The form for a file.
 ///
 /// # Errors
@@ -82,6 +88,7 @@ pub async fn form(
 ) -> Page {
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
+    forget_old(&replica.folder().join(FOLDER));
     let page = ImportPage {
         shell: Shell::new(&replica, &visitor)?,
         heading: heading(ledger, visitor.english),
@@ -202,7 +209,7 @@ pub async fn show(
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
     let path = place(&replica, &token)?;
     let prepared = prepare(&replica, &path, ledger).await?;
-    let seen = prepared.import(&replica, ledger, true, visitor.person.clone(), silent()).await?;
+    let seen = prepared.import(&replica, ledger, true, asker(&replica, &visitor), silent()).await?;
     sheet_page(&replica, &visitor, ledger, &prepared, &token, seen, false)
 }
 
@@ -258,8 +265,8 @@ pub async fn play(
     prepared.mapping = corrected(&prepared.mapping, &form);
     remember(&replica, &ledger.id, &prepared.mapping).await?;
     let preview = !form.contains_key("import");
-    let person = visitor.person.clone();
-    let outcome = prepared.import(&replica, ledger, preview, person, silent()).await?;
+    let asker = asker(&replica, &visitor);
+    let outcome = prepared.import(&replica, ledger, preview, asker, silent()).await?;
     let imported = !preview && outcome.errors.is_empty();
     if imported {
         // It is in the ledger now; a copy that stays is deleted with the next upload.
