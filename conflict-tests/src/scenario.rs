@@ -174,7 +174,8 @@ impl Stage {
     ///
     /// What a person would read.
     pub fn try_act(&mut self, node: Node, id: RecordId, to: &str) -> Result<(), String> {
-        self.world.job(node, |engine, now| engine.act(id, to, "按规定", &clerk(), now))
+        let person = self.world.holder(node, id, to);
+        self.world.job(node, |engine, now| engine.act(id, to, "按规定", &person, now))
     }
 
     /// Takes the value at a position of a conflict.

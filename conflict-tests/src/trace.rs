@@ -68,9 +68,13 @@ pub fn words(message: &Message) -> String {
             let feeds = feeds.iter().map(|(feed, head)| format!("{feed} {}", head.count));
             format!("ack {}", feeds.collect::<Vec<_>>().join(", "))
         }
+        Message::BlobPart { hash, from, bytes } => {
+            format!("part of blob {} from {from}, {} bytes", hash.short(), bytes.len())
+        }
         Message::Bye(reason) => format!("bye {reason}"),
         Message::Chain(chain) => format!("chain of {}", chain.len()),
         Message::Frontiers { slices, last } => format!("frontiers of {} last {last}", slices.len()),
+        Message::HaveBlob { hash, .. } => format!("have blob {}", hash.short()),
         Message::Heartbeat(_) => "heartbeat".into(),
         Message::Hello(_) => "hello".into(),
         Message::NotYet(feed) => format!("not yet {feed}"),
@@ -84,5 +88,6 @@ pub fn words(message: &Message) -> String {
             Err(error) => format!("segment? {error}"),
         },
         Message::Want(feed, head) => format!("want {feed} from {}", head.count),
+        Message::WantBlob { hash, from, .. } => format!("want blob {} from {from}", hash.short()),
     }
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{Level, PlaceId, RecordId, ReplicaId, SealKey, SliceId};
 use taizhang_core::place::{Dated, Place};
+use taizhang_core::record::attachment::{Attachment, BlobRef, Media};
 use taizhang_core::sabotage::{self, Sabotage};
 use taizhang_core::sync::session::Report;
 use taizhang_core::time::UtcMillis;
@@ -420,6 +421,15 @@ impl World {
         self.links.iter().position(|link| link.child == node).expect("a link")
     }
 
+    /// Whoever holds the post that a step asks for; the clerk if it asks for none.
+    pub fn holder(&mut self, node: Node, id: RecordId, to: &str) -> Person {
+        let found = self.engine(node).find(id).ok();
+        let steps = found.iter().filter_map(|one| one.ledger.workflow.as_ref());
+        let step = steps.flat_map(|one| &one.transitions).find(|step| step.to == to);
+        let role = step.and_then(|step| step.role.clone());
+        role.map_or_else(clerk, |role| Person { role, ..clerk() })
+    }
+
     /// Sets one field; gives whether the replica holds the record and anything changed.
     ///
     /// # Panics
@@ -429,6 +439,23 @@ impl World {
         let inputs = Inputs::from([(field.to_owned(), value.to_owned())]);
         self.job(node, |engine, now| engine.set(record, &inputs, Source::People, &clerk(), now))
             .unwrap_or(false)
+    }
+
+    /// Attaches bytes to a field of a record, as the page does.
+    ///
+    /// # Panics
+    ///
+    /// If it is refused.
+    pub fn attach(&mut self, node: Node, record: RecordId, field: &str, bytes: &[u8]) -> BlobRef {
+        self.job(node, |engine, now| {
+            let blob = engine.store.put_blob(bytes)?;
+            let (media, thumb, name) = (Media::Jpeg, None, "a.jpg".to_owned());
+            let member = Attachment { blob, media, thumb, name }.member();
+            let inputs = Inputs::from([(field.to_owned(), member)]);
+            engine.set(record, &inputs, Source::People, &clerk(), now)?;
+            Ok(blob)
+        })
+        .expect("an attachment")
     }
 
     /// Publishes a policy value at the city or a county.

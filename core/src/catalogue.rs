@@ -5,8 +5,10 @@
 //! verdicts derive from it, so a new ledger needs no new code.
 //!
 //! Read in this order: this page (what there is), [`parse`] (TOML with positions), [`check`] (what
-//! must hold between parts), [`expression`] (CEL: limits and types), [`workflow`] (states and steps).
+//! must hold between parts), [`expression`] (CEL: limits and types), [`workflow`] (states and steps),
+//! [`cases`] (rows on which each rule must hold and must not).
 
+pub mod cases;
 pub mod check;
 pub mod expression;
 pub mod parse;
@@ -41,6 +43,10 @@ impl Text {
 /// What a field holds. Units: money in 分, dates ISO, references record ids.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FieldKind {
+    /// Photos and scans, each a member such as [`crate::record::attachment`] words it.
+    Attach,
+    /// Ascending steps from an amount to a figure, such as income to star tier: [`crate::policy::band`].
+    Bands,
     /// Account number; digits, shown as its last four.
     BankNo,
     /// True or false.
@@ -57,6 +63,8 @@ pub enum FieldKind {
     Log(Vec<LogColumn>),
     /// Integer 分.
     Money,
+    /// A calendar month, `YYYY-MM`.
+    Month,
     /// Long text.
     Note,
     /// Telephone number.
@@ -273,6 +281,8 @@ pub struct Ledger {
     pub fields: Vec<Field>,
     /// Workflow, if it has one.
     pub workflow: Option<Workflow>,
+    /// Papers that can be printed of a record, beside the record itself.
+    pub forms: Vec<Form>,
     /// A void stays, also against edits made apart from it.
     pub void_wins: bool,
     /// Field whose equal values make two records of this ledger duplicates, wherever they stand.
@@ -309,12 +319,43 @@ impl Ledger {
     }
 }
 
+/// An official paper made of a record: a card, a list, a notice.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Form {
+    /// Form id, unique in the ledger.
+    pub id: String,
+    /// Its title.
+    pub label: Text,
+    /// What it shows, in order: the only fields that may appear on it.
+    pub fields: Vec<String>,
+    /// Related records under it.
+    pub tables: Vec<FormTable>,
+    /// Lines at the foot for signatures and stamps.
+    pub signatures: Vec<Text>,
+    /// Hung on a board: only what DOMAIN.md §5.3 allows, which `catalogue check` proves.
+    pub public: bool,
+}
+
+/// Records of another ledger on a printed form.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FormTable {
+    /// The ledger.
+    pub ledger: String,
+    /// Its field that refers to the record printed.
+    pub by: String,
+    /// Its columns.
+    pub fields: Vec<String>,
+}
+
 /// Until when a record must be dealt with: work lists and their marks.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Due {
-    /// The field that holds the day.
+    /// The field that holds the day, or the day from which [`Due::workdays`] count.
     pub field: String,
+    /// A parameter: working days after the field's day (the day itself does not count).
+    pub workdays: Option<String>,
     /// States in which it has been dealt with.
     pub done: Vec<String>,
 }

@@ -11,6 +11,7 @@
 //! a `seed`, certificates are read through [`directives::ChainReader`]. `clippy.toml` beside this
 //! crate refuses hash maps, so the same inputs give the same outputs on every machine.
 
+pub mod calendar;
 pub mod catalogue;
 pub mod codec;
 pub mod directives;
@@ -36,6 +37,7 @@ pub fn base_catalogue() -> Vec<catalogue::parse::Part> {
     };
     vec![
         part("base.toml", include_str!("../catalogue/base.toml")),
+        part("work_calendar.toml", include_str!("../catalogue/work_calendar.toml")),
         part("org_unit.toml", include_str!("../catalogue/org_unit.toml")),
         part("public_contact.toml", include_str!("../catalogue/public_contact.toml")),
         part("poor_household.toml", include_str!("../catalogue/poor_household.toml")),
@@ -52,8 +54,42 @@ pub fn base_catalogue() -> Vec<catalogue::parse::Part> {
         part("industry_subsidy.toml", include_str!("../catalogue/industry_subsidy.toml")),
         part("workshop.toml", include_str!("../catalogue/workshop.toml")),
         part("toilet_renovation.toml", include_str!("../catalogue/toilet_renovation.toml")),
+        part("points_shop.toml", include_str!("../catalogue/points_shop.toml")),
         part("points_account.toml", include_str!("../catalogue/points_account.toml")),
         part("filial_fund.toml", include_str!("../catalogue/filial_fund.toml")),
         part("guidance_followup.toml", include_str!("../catalogue/guidance_followup.toml")),
     ]
+}
+
+/// The cases of that catalogue's rules, which `catalogue check` proves.
+pub fn base_cases() -> Vec<catalogue::parse::Part> {
+    let files = [
+        ("elderly_support", include_str!("../catalogue/cases/elderly_support.toml")),
+        ("employment_subsidy", include_str!("../catalogue/cases/employment_subsidy.toml")),
+        ("filial_account", include_str!("../catalogue/cases/filial_account.toml")),
+        ("filial_fund", include_str!("../catalogue/cases/filial_fund.toml")),
+        ("guidance_followup", include_str!("../catalogue/cases/guidance_followup.toml")),
+        ("household_grant", include_str!("../catalogue/cases/household_grant.toml")),
+        ("household_member", include_str!("../catalogue/cases/household_member.toml")),
+        ("income_measure", include_str!("../catalogue/cases/income_measure.toml")),
+        ("income_statement", include_str!("../catalogue/cases/income_statement.toml")),
+        ("industry_subsidy", include_str!("../catalogue/cases/industry_subsidy.toml")),
+        ("points_account", include_str!("../catalogue/cases/points_account.toml")),
+        ("points_goods", include_str!("../catalogue/cases/points_goods.toml")),
+        ("poor_household", include_str!("../catalogue/cases/poor_household.toml")),
+        ("problem_ticket", include_str!("../catalogue/cases/problem_ticket.toml")),
+        ("public_contact", include_str!("../catalogue/cases/public_contact.toml")),
+        ("public_notice", include_str!("../catalogue/cases/public_notice.toml")),
+        ("responsibility_item", include_str!("../catalogue/cases/responsibility_item.toml")),
+        ("star_rating", include_str!("../catalogue/cases/star_rating.toml")),
+        ("toilet_renovation", include_str!("../catalogue/cases/toilet_renovation.toml")),
+        ("workshop", include_str!("../catalogue/cases/workshop.toml")),
+        ("workshop_wage", include_str!("../catalogue/cases/workshop_wage.toml")),
+        ("workshop_worker", include_str!("../catalogue/cases/workshop_worker.toml")),
+    ];
+    let part = |(name, source): (&str, &str)| catalogue::parse::Part {
+        name: format!("cases/{name}.toml"),
+        source: source.to_owned(),
+    };
+    files.map(part).to_vec()
 }

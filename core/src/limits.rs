@@ -29,6 +29,16 @@ pub const OP_COUNTER_MAX: u64 = 1 << 30;
 pub const LAMPORT_MAX: u64 = 1 << 40;
 /// Bytes of one root key (`field/element`).
 pub const KEY_BYTES_MAX: usize = 256;
+/// Bytes of one blob: a scan of several pages, a photo of a telephone (DESIGN §4).
+pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Bytes of one part of a blob: four seconds of a line of 64 kbit/s, so that a segment never waits
+/// longer behind a photo.
+pub const BLOB_PART_BYTES: usize = 32 * 1024;
+/// Missing blobs that one link is told of at a time; the rest follow when it greets again.
+pub const BLOBS_WANTED_MAX: i64 = 4096;
+/// Bytes of an attachment's name in its key: with two hashes of 64 digits, two lengths and the field's
+/// name it stays under [`KEY_BYTES_MAX`].
+pub const ATTACHMENT_NAME_BYTES_MAX: usize = 48;
 /// Bytes of one value: a long note, or a catalogue ledger.
 pub const VALUE_BYTES_MAX: usize = 60 * 1024;
 /// Changes of one record that are folded; later ones are parked as `record too long`.

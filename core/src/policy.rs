@@ -64,6 +64,7 @@ pub fn check_value(param: &Param, value: &Value) -> Result<(), String> {
         (FieldKind::Bool, Value::Bool(_)) => None,
         (FieldKind::Date, Value::Text(date)) if Date::parse(date).is_some() => None,
         (FieldKind::Text | FieldKind::Enum(_), Value::Text(_)) => None,
+        (FieldKind::Bands, Value::Text(text)) if bands(text).is_some() => None,
         _ => return Err(format!("`{value}` is not of the kind that {} takes", param.id)),
     };
     match (number, param.min, param.max) {
@@ -75,6 +76,21 @@ pub fn check_value(param: &Param, value: &Value) -> Result<(), String> {
         }
         _ => Ok(()),
     }
+}
+
+/// Reads `from=figure` pairs, separated by commas, whole numbers, `from` ascending: `0=1,300000=2`.
+pub fn bands(text: &str) -> Option<Vec<(i64, i64)>> {
+    let pairs = text.split(',').map(|pair| {
+        let (from, figure) = pair.trim().split_once('=')?;
+        Some((from.trim().parse().ok()?, figure.trim().parse().ok()?))
+    });
+    let pairs: Vec<(i64, i64)> = pairs.collect::<Option<_>>()?;
+    pairs.is_sorted_by(|one, two| one.0 < two.0).then_some(pairs)
+}
+
+/// The figure of the last band that begins at or below `amount`; 0 below the first.
+pub fn band(bands: &[(i64, i64)], amount: i64) -> i64 {
+    bands.iter().rev().find(|(from, _)| *from <= amount).map_or(0, |(_, figure)| *figure)
 }
 
 /// Whether an office of `level` may publish `param` at all.

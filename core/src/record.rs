@@ -10,6 +10,7 @@
 //!   causality. A property test holds the two equal.
 //! - **Nothing reaches the library that the prescan has not passed.**
 
+pub mod attachment;
 pub mod change;
 pub mod edit;
 pub mod fold;

@@ -93,7 +93,7 @@ fn variables(row: &Row, id: RecordId, ledger: &Ledger) -> Vec<(String, CelValue)
     let mut found = Vec::with_capacity(ledger.fields.len() + 2);
     for field in &ledger.fields {
         let value = match &field.kind {
-            FieldKind::Set(_) => {
+            FieldKind::Attach | FieldKind::Set(_) => {
                 let set = row.sets.get(&field.id);
                 cel_list(set.into_iter().flatten().map(String::as_str))
             }
@@ -122,6 +122,14 @@ fn variables(row: &Row, id: RecordId, ledger: &Ledger) -> Vec<(String, CelValue)
     let late = row.state.iter().flat_map(|state| &state.superseded).map(String::as_str);
     found.push(("superseded".into(), cel_list(late)));
     found.push(("created_level".into(), row.created.level.name().into()));
+    let steps = row.state.iter().flat_map(|state| &state.steps).map(|step| {
+        let date =
+            if step.date.is_empty() { step.time.date().to_string() } else { step.date.clone() };
+        let parts = [("to", step.to.clone()), ("date", date), ("level", step.level.name().into())];
+        let parts = parts.map(|(name, text)| (Key::from(name), CelValue::from(text)));
+        CelValue::Map(Map { map: Arc::new(HashMap::from(parts)) })
+    });
+    found.push(("steps".into(), cel_list(steps)));
     found
 }
 
@@ -182,6 +190,44 @@ impl Evaluator {
         found
     }
 
+    /// Whether a rule applies to a row at all.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub fn applies(
+        &self,
+        rule: &Rule,
+        ledger: &Ledger,
+        row: &Row,
+        id: RecordId,
+        as_of: Date,
+    ) -> Result<(), String> {
+        let context = self.context(Some((ledger, row, id)), as_of);
+        match rule.applies.as_ref().map(|applies| applies.holds(&context)) {
+            None | Some(Ok(true)) => Ok(()),
+            Some(Ok(false)) => Err("the rule does not apply to this row".into()),
+            Some(Err(reason)) => Err(reason),
+        }
+    }
+
+    /// The names of one row and of the day.
+    fn context(
+        &self,
+        subject: Option<(&Ledger, &Row, RecordId)>,
+        as_of: Date,
+    ) -> Context<'_, 'static> {
+        let mut context = self.base.new_inner_scope();
+        add(&mut context, "as_of", as_of.to_string().into());
+        add(&mut context, "as_of_year", CelValue::Int(as_of.year.into()));
+        if let Some((ledger, row, id)) = subject {
+            for (name, value) in variables(row, id, ledger) {
+                add(&mut context, &name, value);
+            }
+        }
+        context
+    }
+
     /// Applies one rule. `None` when it holds or does not apply.
     pub fn apply(
         &self,
@@ -191,14 +237,7 @@ impl Evaluator {
         day: Date,
         as_of: Date,
     ) -> Option<(Outcome, String)> {
-        let mut context = self.base.new_inner_scope();
-        add(&mut context, "as_of", as_of.to_string().into());
-        add(&mut context, "as_of_year", CelValue::Int(as_of.year.into()));
-        if let Some((ledger, row, id)) = subject {
-            for (name, value) in variables(row, id, ledger) {
-                add(&mut context, &name, value);
-            }
-        }
+        let mut context = self.context(subject, as_of);
         match rule.applies.as_ref().map(|applies| applies.holds(&context)) {
             None | Some(Ok(true)) => {}
             Some(Ok(false)) => return None,
@@ -246,9 +285,7 @@ impl Evaluator {
         if row.void.is_some() || row.moved.is_some() {
             return 0;
         }
-        let mut context = self.base.new_inner_scope();
-        add(&mut context, "as_of", as_of.to_string().into());
-        add(&mut context, "as_of_year", CelValue::Int(as_of.year.into()));
+        let mut context = self.context(Some((ledger, row, id)), as_of);
         let rules_with = |outcome: Outcome| {
             cel_list(
                 findings.iter().filter(|one| one.outcome == outcome).map(|one| one.rule.as_str()),
@@ -256,9 +293,6 @@ impl Evaluator {
         };
         add(&mut context, "failed", rules_with(Outcome::Failed));
         add(&mut context, "unchecked", rules_with(Outcome::Unchecked));
-        for (name, value) in variables(row, id, ledger) {
-            add(&mut context, &name, value);
-        }
         if indicator.filter.holds(&context) != Ok(true) {
             return 0;
         }

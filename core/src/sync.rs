@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Read in this order: [`message`] (what is said), [`session`] (who may say it when), [`outbound`]
-//! (lanes, windows and cursors), [`inbound`] (what is checked before a commit), [`backoff`].
+//! (lanes, windows and cursors), [`inbound`] (what is checked before a commit), [`blobs`], [`backoff`].
 //!
 //! # Invariants
 //!
@@ -26,6 +26,7 @@
 //! whose place is [`session`] between greeting and frontiers; verdicts, which come after storage.
 
 pub mod backoff;
+pub mod blobs;
 pub mod inbound;
 pub mod message;
 pub mod outbound;

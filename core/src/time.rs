@@ -109,6 +109,21 @@ impl Date {
         Self::from_days(self.to_days().saturating_add(days))
     }
 
+    /// The date `months` months later; a day that the month lacks becomes its last.
+    pub fn plus_months(self, months: i64) -> Self {
+        let all = (i64::from(self.year) * 12 + i64::from(self.month) - 1).saturating_add(months);
+        let year = i32::try_from(all.div_euclid(12)).unwrap_or(9999).clamp(1, 9999);
+        let month = u8::try_from(all.rem_euclid(12) + 1).unwrap_or(1);
+        let days = (28..=self.day.max(28)).rev();
+        let last = days.filter(|_| self.day > 28).find_map(|day| Self::new(year, month, day));
+        last.unwrap_or(Self { year, month, day: self.day })
+    }
+
+    /// Whole years from this date, a birth, to `on`; below zero before it.
+    pub fn years_until(self, on: Self) -> i32 {
+        on.year - self.year - i32::from((on.month, on.day) < (self.month, self.day))
+    }
+
     /// Midnight of this day in China.
     pub fn start(self) -> UtcMillis {
         UtcMillis(self.to_days() * 86_400_000 - 8 * 3_600_000)

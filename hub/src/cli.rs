@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use taizhang_core::catalogue::parse::{Part, parse};
+use taizhang_core::catalogue::cases::{self, is_cases};
+use taizhang_core::catalogue::parse::{CatalogueError, Part, parse};
 use taizhang_core::directives::SYSTEM_CATALOGUE;
 use taizhang_core::record::value::Value;
 use taizhang_node::cli::{NodeCommand, Options, ask, execute, finish};
@@ -99,7 +100,7 @@ enum PolicyCommand {
 enum CatalogueCommand {
     /// Check files; without files the built-in ones / 校验目录
     Check {
-        /// TOML files, all of one catalogue.
+        /// TOML files: all parts of one catalogue, and the cases of its rules.
         files: Vec<PathBuf>,
     },
     /// Publish files as directives / 发布目录
@@ -189,20 +190,34 @@ fn catalogue(command: CatalogueCommand, options: &Options) -> ExitCode {
         let parts = parts.into_iter().map(|part| (part.name, part.source)).collect();
         return ask(&Request::CataloguePublish { parts, person: options.person() }, options);
     }
-    let chosen = if parts.is_empty() { taizhang_core::base_catalogue() } else { parts };
+    let (cases, chosen) = if parts.is_empty() {
+        (taizhang_core::base_cases(), taizhang_core::base_catalogue())
+    } else {
+        parts.into_iter().partition(|part| is_cases(&part.source))
+    };
     let mut all = vec![Part { name: "system.toml".into(), source: SYSTEM_CATALOGUE.into() }];
     all.extend(chosen);
     match parse(&all) {
         Ok(catalogue) => {
-            let ledgers = catalogue.ledgers_for_people().count();
-            println!("{ledgers} ledgers, {} parameters: sound", catalogue.params.len());
-            ExitCode::SUCCESS
-        }
-        Err(errors) => {
-            for error in errors {
-                eprintln!("{error}");
+            let errors = cases::check(&catalogue, &cases);
+            if errors.is_empty() {
+                let ledgers = catalogue.ledgers_for_people().count();
+                let rules: usize = catalogue.ledgers.values().map(|one| one.rules.len()).sum();
+                println!(
+                    "{ledgers} ledgers, {} parameters, {rules} rules with cases: sound",
+                    catalogue.params.len()
+                );
+                return ExitCode::SUCCESS;
             }
-            ExitCode::from(4)
+            refused(&errors)
         }
+        Err(errors) => refused(&errors),
     }
+}
+
+fn refused(errors: &[CatalogueError]) -> ExitCode {
+    for error in errors {
+        eprintln!("{error}");
+    }
+    ExitCode::from(4)
 }

@@ -136,3 +136,17 @@ CREATE TABLE void_entry (
 
 -- Characters separated by blanks, queried as a phrase: finds names of two characters.
 CREATE VIRTUAL TABLE search USING fts5 (text, content = '', contentless_delete = 1);
+
+CREATE TABLE blob_name (
+  -- A blob that a record names, and whether it is here.
+  is_ledger INTEGER NOT NULL,
+  place     BLOB    NOT NULL,
+  record    BLOB    NOT NULL,
+  hash      BLOB    NOT NULL,
+  bytes     INTEGER NOT NULL,
+  held      INTEGER NOT NULL,
+  PRIMARY KEY (place, is_ledger, record, hash)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX blob_by_hash ON blob_name (hash);
+CREATE INDEX blob_missing ON blob_name (bytes) WHERE held = 0;

@@ -13,6 +13,7 @@
 
 pub mod act;
 pub mod admit;
+pub mod attach;
 pub mod command;
 pub mod derive;
 pub mod heal;
@@ -27,6 +28,7 @@ pub mod rights;
 pub mod save;
 pub mod seal;
 mod spend;
+pub mod titles;
 pub mod twins;
 mod unconfirmed;
 pub mod values;
@@ -40,8 +42,10 @@ use taizhang_core::feed::frontier::{Frontiers, Head};
 use taizhang_core::feed::receipt::SealedReceipt;
 use taizhang_core::id::{AuthorId, Epoch, FeedId, Level, PlaceId, RecordId, SealKey, SliceId};
 use taizhang_core::place::is_shared;
+use taizhang_core::record::attachment::BlobRef;
 use taizhang_core::revocation::Revocations;
 use taizhang_core::rules::Evaluator;
+use taizhang_core::sync::blobs::MissingBlob;
 use taizhang_core::sync::session::SessionConfig;
 use taizhang_core::time::UtcMillis;
 
@@ -58,6 +62,10 @@ pub type Chance = Box<dyn FnMut(&mut [u8]) + Send>;
 pub enum Event {
     /// Feeds advanced in the ledger.
     Advanced(Vec<(FeedId, Head)>),
+    /// A blob that a record of the slice names is here now.
+    BlobHeld(SliceId, BlobRef),
+    /// Records name blobs that are not here.
+    BlobsMissing(Vec<MissingBlob>),
     /// Tree, roster or catalogue changed: scopes must be derived again.
     DirectivesChanged,
     /// A feed of a slice forked: links start over, so that both branches travel.
@@ -99,6 +107,8 @@ pub struct Engine {
     pub(crate) working: BTreeMap<(SliceId, RecordId), Working>,
     pub(crate) receipts_due: BTreeSet<SliceId>,
     pub(crate) catalogue_dirty: bool,
+    /// Places have moved since roll-ups were added up.
+    pub(crate) recount_due: bool,
     /// While the ledger is projected at start: what is unsealed was not judged yet, so it must not be
     /// cut with what is seen so far.
     pub(crate) catching_up: bool,
@@ -162,6 +172,7 @@ impl Engine {
             working: BTreeMap::new(),
             receipts_due: BTreeSet::new(),
             catalogue_dirty: false,
+            recount_due: false,
             catching_up: false,
             heal_due: None,
             line_changed: false,

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod ops;
 pub mod status;
 pub mod store;
+mod thumbnail;
 pub mod transport;
 pub mod viewer;
 pub mod web;

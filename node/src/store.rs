@@ -1,7 +1,7 @@
 //! The two databases of a replica: `ledger.db` (ground truth) and `derived.db` (recomputed).
 //!
 //! SQL stands in this folder only, behind a narrow interface, so that a hub's store can move to
-//! another engine. [`ledger`] holds feeds and segments, [`branch`] and [`again`] what forks leave, [`peers`] chains, receipts, invitations,
+//! another engine. [`ledger`] holds feeds and segments, [`blobs`] photos and scans, [`branch`] and [`again`] what forks leave, [`peers`] chains, receipts, invitations,
 //! contacts and the audit, `accounts` who may sign in; [`derived`] what the projector writes, [`read`] what pages ask.
 //!
 //! # Invariants
@@ -11,6 +11,7 @@
 
 mod accounts;
 pub mod again;
+pub mod blobs;
 pub mod branch;
 pub mod derived;
 pub mod ledger;

@@ -1,6 +1,6 @@
 //! What of a field whoever looks may see: by level, by duty, and whether it was revealed (DOMAIN.md §5.2).
 
-use taizhang_core::catalogue::{Field, FieldKind};
+use taizhang_core::catalogue::{Field, FieldKind, Ledger};
 use taizhang_core::id::Level;
 
 use crate::account::Duty;
@@ -55,6 +55,16 @@ impl Viewer {
             }
             _ if number => Sight::Ends,
             _ => Sight::Full,
+        }
+    }
+
+    /// A record's title as far as its first part shows.
+    pub fn title(self, text: &str, ledger: &Ledger) -> String {
+        let first = ledger.title.first().and_then(|id| ledger.field(id));
+        let first = first.filter(|one| matches!(one.kind, FieldKind::Text | FieldKind::Ref(_)));
+        match first.map_or(Sight::Full, |field| self.sight(field)) {
+            Sight::Full => text.to_owned(),
+            _ => text.chars().next().map(|first| format!("{first}**")).unwrap_or_default(),
         }
     }
 

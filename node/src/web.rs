@@ -5,6 +5,9 @@
 
 pub mod access;
 pub mod account;
+pub mod attach;
+pub mod conflicts;
+pub mod deeds;
 pub mod export;
 pub mod form;
 pub mod home;
@@ -12,6 +15,8 @@ pub mod hub;
 pub mod import;
 pub mod ledger;
 pub mod office;
+pub mod print;
+mod reading;
 pub mod record;
 pub mod serve;
 pub mod shell;
@@ -65,7 +70,9 @@ routes! {
     Read get "/ledgers/{ledger}/export" export::table;
     Read get "/records/{id}" record::show;
     Read post "/records/{id}/reveal" record::reveal;
-    Read get "/conflicts" record::conflicts;
+    Read get "/records/{id}/blobs/{hash}" attach::show;
+    Read get "/records/{id}/print/{form}" print::show;
+    Read get "/conflicts" conflicts::conflicts;
     Read get "/places" hub::places;
     Read get "/policy" hub::policy;
     Write get "/ledgers/{ledger}/new" form::new;
@@ -76,9 +83,11 @@ routes! {
     Write post "/ledgers/{ledger}/import/{sheet}" import::play;
     Write get "/records/{id}/edit" form::edit;
     Write post "/records/{id}/edit" form::update;
-    Write post "/records/{id}/void" record::void;
-    Decide post "/records/{id}/act" record::act;
-    Decide post "/records/{id}/resolve" record::resolve;
+    Write post "/records/{id}/attach/{field}" attach::add;
+    Write post "/records/{id}/detach/{field}" attach::remove;
+    Write post "/records/{id}/void" deeds::void;
+    Decide post "/records/{id}/act" deeds::act;
+    Decide post "/records/{id}/resolve" deeds::resolve;
     Publish post "/policy" hub::publish;
     Office get "/office" office::show;
     Office post "/office/{what}" office::act;

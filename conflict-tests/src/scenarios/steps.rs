@@ -335,9 +335,9 @@ fn rework_and_accept(stage: &mut Stage) {
         "toilet_renovation",
         &[("file_no", "1"), ("householder", "张三"), ("built_on", "2018-06-01")],
     );
-    stage.act(VILLAGE, id, "built");
+    stage.act(VILLAGE, id, "self_checked");
     stage.sync();
-    stage.act(TOWNSHIP, id, "checked");
+    stage.act(TOWNSHIP, id, "township_checked");
     stage.sync();
     stage.cut(TOWNSHIP);
     stage.act(TOWNSHIP, id, "rework");

@@ -208,6 +208,8 @@ impl World {
         let Some(engine) = self.replicas[node].engine.as_ref() else { return };
         let input = match event {
             Event::Advanced(heads) => Input::Advanced(heads.clone()),
+            Event::BlobHeld(slice, blob) => Input::BlobHeld(*slice, *blob),
+            Event::BlobsMissing(missing) => Input::BlobsMissing(missing.clone()),
             Event::Forked(_) | Event::Restart => return,
             Event::DirectivesChanged => {
                 let tree = std::sync::Arc::new(engine.directives.tree.clone());
@@ -352,6 +354,19 @@ impl World {
                     let read = self.engine(node).store.read_for_peer(&wanted).expect("a read");
                     self.feed(index, at_child, Input::SegmentsRead(read));
                 }
+                Output::ReadBlob { slice, hash, from } => {
+                    let part = self.engine(node).store.read_blob(slice, hash, from);
+                    let part = part.expect("a read");
+                    self.feed(index, at_child, Input::BlobRead(hash, from, part));
+                }
+                Output::TakeBlob { blob, from, bytes } => {
+                    let engine = self.engine(node);
+                    engine.begin().expect("begin");
+                    let have = engine.take_blob(blob, from, &bytes).expect("a part");
+                    engine.commit().expect("commit");
+                    self.feed(index, at_child, Input::BlobTaken(blob, have));
+                    self.spread_events(node);
+                }
                 Output::Commit(id, batch) => {
                     let crash = self.crash_percent;
                     if self.dice.percent(crash) {
@@ -384,6 +399,10 @@ impl World {
     }
 
     fn reported(&mut self, index: usize, at_child: bool, node: Node, report: Report) {
+        if matches!(report, Report::Greeted { .. }) {
+            let missing = self.engine(node).store.missing_blobs().expect("missing blobs");
+            self.feed(index, at_child, Input::BlobsMissing(missing));
+        }
         if let Report::Greeted { send_receipts: true, known } = &report {
             let link = &self.links[index];
             let peer = if at_child { link.parent } else { link.child };

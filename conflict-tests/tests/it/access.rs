@@ -33,7 +33,9 @@ const MATRIX: &[(&str, &str)] = &[
     ("get /places", "acir acir acir acir"),
     ("get /policy", "acir acir acir acir"),
     ("get /records/{id}", "acir acir acir acir"),
+    ("get /records/{id}/blobs/{hash}", "acir acir acir acir"),
     ("get /records/{id}/edit", "cr cr cr cr"),
+    ("get /records/{id}/print/{form}", "acir acir acir acir"),
     ("get /setup", "-"),
     ("get /signin", "*"),
     ("get /static/app.css", "*"),
@@ -47,6 +49,8 @@ const MATRIX: &[(&str, &str)] = &[
     ("post /office/{what}", "ar ar ar ar"),
     ("post /policy", ". . r r"),
     ("post /records/{id}/act", "cr r r r"),
+    ("post /records/{id}/attach/{field}", "cr cr cr cr"),
+    ("post /records/{id}/detach/{field}", "cr cr cr cr"),
     ("post /records/{id}/edit", "cr cr cr cr"),
     ("post /records/{id}/resolve", "cr r r r"),
     ("post /records/{id}/reveal", "acir acir acir acir"),
@@ -135,7 +139,10 @@ impl Office {
         let path = path
             .replace("{ledger}", "household_member")
             .replace("{id}", &self.member.to_string())
-            .replace("{what}", "same");
+            .replace("{what}", "same")
+            .replace("{form}", "record")
+            .replace("{field}", "photo")
+            .replace("{hash}", &"0".repeat(64));
         let mut request = Request::builder()
             .method(method.to_uppercase().as_str())
             .uri(path)
@@ -243,9 +250,11 @@ async fn sensitive_data_show_by_duty_level_and_reveal() {
         let office = office(node).await;
         for (_, letter, before, after) in table.iter().filter(|row| row.0 == node) {
             let level = office.level;
-            for (route, shown) in
-                [("get /records/{id}", before), ("post /records/{id}/reveal", after)]
-            {
+            for (route, shown) in [
+                ("get /records/{id}", before),
+                ("get /records/{id}/print/{form}", before),
+                ("post /records/{id}/reveal", after),
+            ] {
                 let page = office.page(route, *letter).await;
                 for text in [ID, ENDS, HEALTH, NAME] {
                     let wanted = shown.contains(&text);

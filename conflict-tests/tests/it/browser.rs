@@ -29,30 +29,18 @@ async fn a_clerk_sets_up_and_enters_a_household_by_keyboard() {
         desk.press(Key::Enter).await;
         desk.sees("今日待办").await;
         desk.go("/ledgers/poor_household/new").await;
-        let first = desk.client.find(Locator::Css("main form [id]")).await.unwrap();
-        first.send_keys("欧阳䶮").await.unwrap();
-        let fields: Vec<String> = {
-            let all = desk.client.find_all(Locator::Css("main form [id]")).await.unwrap();
-            let mut ids = Vec::new();
-            for one in all {
-                if one.tag_name().await.unwrap() != "datalist" {
-                    ids.push(one.attr("id").await.unwrap().unwrap());
-                }
-            }
-            ids
-        };
-        for id in &fields[1..] {
-            desk.press(Key::Tab).await;
-            let text = match id.as_str() {
-                "group_no" => "一组",
-                // A select takes what its choices begin with.
-                "household_kind" => "一般",
-                "main_cause" => "因病",
-                _ => continue,
-            };
+        // A select takes what its choices begin with; Enter in a field saves.
+        let fields = [
+            ("head_name", "欧阳䶮"),
+            ("group_no", "一组"),
+            ("household_kind", "一般"),
+            ("main_cause", "因病"),
+        ];
+        for (id, text) in fields {
+            desk.tab_to(id).await;
             desk.types(text).await;
         }
-        desk.press(Key::Tab).await;
+        desk.tab_to("phone").await;
         desk.press(Key::Enter).await;
         desk.sees("已保存在本机").await;
         desk.sees("欧阳䶮").await;
@@ -151,14 +139,14 @@ async fn a_ticket_goes_to_the_county_and_back() {
     county.screen("ticket").await;
     county.step("办理", "").await;
     county.go(&format!("{ticket}/edit")).await;
-    county.fill(&[("actions.date", "2018-06-20"), ("actions.text", "桥面已修复")]).await;
+    county.fill(&[("actions.0.date", "2018-06-20"), ("actions.0.text", "桥面已修复")]).await;
     county.button("保存").await;
     county.step("办结", "").await;
     village.wait_for(&ticket, "桥面已修复").await;
     village.go(&format!("{ticket}/edit")).await;
-    let by = ("feedback.by", "first_secretary");
-    let date = ("feedback.date", "2018-06-21");
-    village.fill(&[date, by, ("feedback.satisfied", "yes")]).await;
+    let by = ("feedback.0.by", "first_secretary");
+    let date = ("feedback.0.date", "2018-06-21");
+    village.fill(&[date, by, ("feedback.0.satisfied", "yes")]).await;
     village.button("保存").await;
     village.step("反馈群众", "").await;
     village.step("销号", "").await;

@@ -101,6 +101,18 @@ impl Desk {
         focus.send_keys(text).await.unwrap();
     }
 
+    /// Presses Tab until a field has the focus.
+    pub(crate) async fn tab_to(&self, id: &str) {
+        for _ in 0..120 {
+            let focus = self.client.active_element().await.unwrap();
+            if focus.attr("id").await.unwrap().as_deref() == Some(id) {
+                return;
+            }
+            self.press(Key::Tab).await;
+        }
+        panic!("no Tab leads to {id}");
+    }
+
     pub(crate) async fn press(&self, key: Key) {
         self.types(&char::from(key).to_string()).await;
     }
@@ -127,13 +139,17 @@ impl Desk {
     /// An element, once the page has it.
     pub(crate) async fn element(&self, locator: Locator<'_>) -> Element {
         let wait = self.client.wait().at_most(Duration::from_secs(10));
-        wait.for_element(locator).await.unwrap()
+        match wait.for_element(locator).await {
+            Ok(found) => found,
+            Err(error) => panic!("{locator:?}: {error}; the page says:\n{}", self.text().await),
+        }
     }
 
     /// Takes a workflow step of the record shown, with a reason if it asks for one.
     pub(crate) async fn step(&self, label: &str, reason: &str) {
         if !reason.is_empty() {
-            let path = format!("//form[button[normalize-space()='{label}']]/input[@name='reason']");
+            let path =
+                format!("//form[button[normalize-space()='{label}']]//input[@name='reason']");
             let field = self.element(Locator::XPath(&path)).await;
             field.send_keys(reason).await.unwrap();
         }
@@ -145,6 +161,8 @@ impl Desk {
         self.go("/signin").await;
         self.fill(&[("login", login), ("password", PASSWORD)]).await;
         self.button("登录").await;
+        // The first page comes by itself: what is asked for before that would be lost.
+        self.sees("退出").await;
     }
 
     /// Goes to a page until it shows a text: something must arrive first.
@@ -181,8 +199,13 @@ impl Desk {
 
 /// An account of an office; the login is the duty's word.
 pub(crate) fn account(office: &Office, post: &str, duty: Duty) {
+    account_of(office, duty.word(), post, duty);
+}
+
+/// An account with a login of its own.
+pub(crate) fn account_of(office: &Office, login: &str, post: &str, duty: Duty) {
     let new = NewAccount {
-        login: duty.word().into(),
+        login: login.into(),
         name: "测试员".into(),
         role: post.into(),
         duty,

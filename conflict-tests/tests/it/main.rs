@@ -5,6 +5,7 @@
 mod access;
 mod authority;
 mod automerge_js;
+mod blobs;
 mod browser;
 mod cases;
 mod clones;
@@ -13,6 +14,7 @@ mod desk;
 mod fail_points;
 mod files;
 mod fixture;
+mod flows;
 mod fuzz;
 mod grpc_client;
 mod hand_over;

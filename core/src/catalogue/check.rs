@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::expression::Type;
 use super::parse::{CatalogueError, Positions};
 use super::{
-    Catalogue, Field, FieldKind, Ledger, Localise, Measure, Merge, Param, Required, Rule, Workflow,
+    Catalogue, Field, FieldKind, Form, Ledger, Localise, Measure, Merge, Param, Required, Rule,
+    Workflow,
 };
 use crate::id::{Level, SliceKind};
 
@@ -30,7 +31,7 @@ fn type_of(kind: &FieldKind) -> Type {
     match kind {
         FieldKind::Bool => Type::Bool,
         FieldKind::Int | FieldKind::Money | FieldKind::Year => Type::Int,
-        FieldKind::Set(_) => Type::List(Box::new(Type::Text)),
+        FieldKind::Attach | FieldKind::Set(_) => Type::List(Box::new(Type::Text)),
         FieldKind::Log(columns) => {
             let mut row: BTreeMap<String, Type> =
                 columns.iter().map(|column| (column.id.clone(), type_of(&column.kind))).collect();
@@ -58,7 +59,32 @@ pub fn row_type(ledger: &Ledger) -> BTreeMap<String, Type> {
     row.insert("passed".into(), Type::List(Box::new(Type::Text)));
     row.insert("superseded".into(), Type::List(Box::new(Type::Text)));
     row.insert("created_level".into(), Type::Text);
+    let step = ["to", "date", "level"].map(|name| (name.to_owned(), Type::Text));
+    let step = Type::Row(Arc::new(BTreeMap::from(step)));
+    row.insert("steps".into(), Type::List(Box::new(step)));
     row
+}
+
+/// Whether a field's kind can merge as it says.
+fn merges(field: &Field) -> bool {
+    match (&field.kind, field.merge) {
+        (FieldKind::Attach | FieldKind::Set(_), merge) => merge == Merge::Set,
+        (FieldKind::Bands, _) => false,
+        (FieldKind::Log(_), merge) => merge == Merge::Log,
+        (_, Merge::Set | Merge::Log) => false,
+        (
+            FieldKind::Int
+            | FieldKind::Money
+            | FieldKind::Date
+            | FieldKind::Month
+            | FieldKind::Year,
+            _,
+        ) => true,
+        (_, Merge::Max | Merge::Min) => false,
+        (FieldKind::Note, _) => true,
+        (_, Merge::Latest) => false,
+        _ => true,
+    }
 }
 
 struct Checker<'a> {
@@ -108,6 +134,9 @@ impl Checker<'_> {
             if !dated {
                 self.fail(&key, format!("due names no date field: {}", due.field));
             }
+            if let Some(param) = due.workdays.as_ref().filter(|id| !self.is_number(id)) {
+                self.fail(&key, format!("due names no parameter of whole days: {param}"));
+            }
             self.states(ledger, &key, &due.done);
         }
         for title in ledger.title.iter().chain(&ledger.business_date) {
@@ -117,6 +146,9 @@ impl Checker<'_> {
         }
         if let Some(workflow) = &ledger.workflow {
             self.workflow(ledger, workflow);
+        }
+        for form in &ledger.forms {
+            self.form(ledger, form);
         }
         let mut rules = BTreeSet::new();
         for rule in &ledger.rules {
@@ -128,9 +160,55 @@ impl Checker<'_> {
         self.indicators(ledger);
     }
 
+    fn is_number(&self, param: &str) -> bool {
+        self.catalogue.params.get(param).is_some_and(|param| param.kind == FieldKind::Int)
+    }
+
+    /// A form prints fields that exist; one that hangs in public prints nothing that a board must
+    /// not show (DOMAIN.md §5.3): no numbers of people or accounts, no telephones, no health.
+    fn form(&mut self, ledger: &Ledger, form: &Form) {
+        let key = format!("ledger.{}.form.{}", ledger.id, form.id);
+        let own = form.fields.iter().map(|field| (ledger.id.clone(), field));
+        let tables = form.tables.iter();
+        let rest = tables.flat_map(|table| {
+            table.fields.iter().chain([&table.by]).map(|field| (table.ledger.clone(), field))
+        });
+        let named: Vec<(String, &String)> = own.chain(rest).collect();
+        for (of, id) in named {
+            let Some(field) = self.catalogue.ledger(&of).and_then(|ledger| ledger.field(id)) else {
+                self.fail(&key, format!("no field `{of}.{id}`"));
+                continue;
+            };
+            let personal = field.privacy == 3
+                || (field.privacy == 2 && field.kind != FieldKind::Money)
+                || matches!(
+                    field.kind,
+                    FieldKind::Attach | FieldKind::BankNo | FieldKind::IdNo | FieldKind::Phone
+                );
+            if form.public && personal {
+                self.fail(&key, format!("`{id}` must not hang in public"));
+            }
+        }
+    }
+
     fn field(&mut self, ledger: &Ledger, field: &Field) {
         let key = format!("ledger.{}.field.{}", ledger.id, field.id);
-        let reserved = ["void", "if", "in", "for", "let", "as", "true", "false", "null", "p"];
+        let reserved = [
+            "state",
+            "steps",
+            "passed",
+            "superseded",
+            "void",
+            "if",
+            "in",
+            "for",
+            "let",
+            "as",
+            "true",
+            "false",
+            "null",
+            "p",
+        ];
         let well_formed =
             field.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
                 && field.id.starts_with(|c: char| c.is_ascii_lowercase());
@@ -154,17 +232,7 @@ impl Checker<'_> {
             }
             _ => {}
         }
-        let fits = match (&field.kind, field.merge) {
-            (FieldKind::Set(_), merge) => merge == Merge::Set,
-            (FieldKind::Log(_), merge) => merge == Merge::Log,
-            (_, Merge::Set | Merge::Log) => false,
-            (FieldKind::Int | FieldKind::Money | FieldKind::Date | FieldKind::Year, _) => true,
-            (_, Merge::Max | Merge::Min) => false,
-            (FieldKind::Note, _) => true,
-            (_, Merge::Latest) => false,
-            _ => true,
-        };
-        if !fits {
+        if !merges(field) {
             self.fail(
                 &key,
                 "this kind cannot merge so: money, identity, status and dates are never \
@@ -247,6 +315,14 @@ impl Checker<'_> {
             }
             if step.by.is_empty() {
                 self.fail(&at, "no level may take this step");
+            }
+            let role = step.role.as_ref().map(|id| (id, self.catalogue.roles.get(id)));
+            match role {
+                Some((id, None)) => self.fail(&at, format!("no role `{id}`")),
+                Some((id, Some(role))) if !step.by.contains(&role.level) => {
+                    self.fail(&at, format!("role `{id}` acts at a level that may not take it"));
+                }
+                _ => {}
             }
         }
     }

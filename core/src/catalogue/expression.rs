@@ -3,7 +3,8 @@
 //! Variables of an expression: the row's fields by id (absent ones are null), its related rows by
 //! name, `p` (parameters), `state`, `as_of` and `as_of_year`, `_id`; indicators also see `failed` and
 //! `unchecked`, the rule ids of the row's findings. Functions of ours: `distinct`, `sum`, `id_ok`,
-//! `days` (between two dates). Everything else is CEL's standard set.
+//! `days` (between two dates), `age`, `plus_days`, `plus_months`, `band` (of a parameter of bands),
+//! `workday` (of the calendar's rows, a date and a count), `string` (of a number). Everything else is CEL's standard set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,9 +12,12 @@ use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, LiteralValue, operators};
 use cel::extractors::This;
+use cel::objects::{Key, Map};
 use cel::{Context, Env, ExecutionError, FunctionContext, IdedExpr, Program, Value as CelValue};
 
+use crate::calendar::Calendar;
 use crate::limits;
+use crate::policy;
 use crate::rules::id_number;
 use crate::time::Date;
 
@@ -374,10 +378,24 @@ fn function_type(name: &str, arguments: &[Type]) -> Result<Type, String> {
             want(name, two, &Type::Text)?;
             Ok(Type::Bool)
         }
-        ("days", [one, two]) => {
+        ("age" | "days", [one, two]) => {
             want(name, one, &Type::Text)?;
             want(name, two, &Type::Text)?;
             Ok(Type::Int)
+        }
+        ("band", [bands, amount]) => {
+            want(name, bands, &Type::Text)?;
+            want(name, amount, &Type::Int).map(|()| Type::Int)
+        }
+        ("plus_days" | "plus_months", [date, count]) => {
+            want(name, date, &Type::Text)?;
+            want(name, count, &Type::Int).map(|()| Type::Text)
+        }
+        ("string", [of]) => want(name, of, &Type::Int).map(|()| Type::Text),
+        ("workday", [calendar, date, count]) => {
+            want(name, calendar, &list)?;
+            want(name, date, &Type::Text)?;
+            want(name, count, &Type::Int).map(|()| Type::Text)
         }
         ("startsWith" | "endsWith" | "contains", [one, two]) => {
             want(name, one, &Type::Text)?;
@@ -433,6 +451,63 @@ fn days(
     }
 }
 
+fn date(context: &FunctionContext<'_, '_>, text: &str) -> Result<Date, ExecutionError> {
+    Date::parse(text).ok_or_else(|| context.error("not a date"))
+}
+
+/// Whole years from a birth to a day.
+fn age(
+    context: &FunctionContext<'_, '_>,
+    This(birth): This<Arc<String>>,
+    on: Arc<String>,
+) -> Result<i64, ExecutionError> {
+    Ok(date(context, &birth)?.years_until(date(context, &on)?).into())
+}
+
+fn plus_days(
+    context: &FunctionContext<'_, '_>,
+    This(from): This<Arc<String>>,
+    count: i64,
+) -> Result<CelValue, ExecutionError> {
+    Ok(date(context, &from)?.plus_days(count).to_string().into())
+}
+
+fn plus_months(
+    context: &FunctionContext<'_, '_>,
+    This(from): This<Arc<String>>,
+    count: i64,
+) -> Result<CelValue, ExecutionError> {
+    Ok(date(context, &from)?.plus_months(count).to_string().into())
+}
+
+/// The figure of the band into which an amount falls.
+fn band(
+    context: &FunctionContext<'_, '_>,
+    This(bands): This<Arc<String>>,
+    amount: i64,
+) -> Result<i64, ExecutionError> {
+    let bands = policy::bands(&bands).ok_or_else(|| context.error("not bands"))?;
+    Ok(policy::band(&bands, amount))
+}
+
+/// The day some working days after another, by the rows of the calendar.
+fn workday(
+    context: &FunctionContext<'_, '_>,
+    This(calendar): This<Arc<Vec<CelValue>>>,
+    from: Arc<String>,
+    count: i64,
+) -> Result<CelValue, ExecutionError> {
+    let field = |map: &Map, name: &str| map.map.get(&Key::from(name)).cloned();
+    let days = calendar.iter().filter_map(|row| {
+        let CelValue::Map(map) = row else { return None };
+        match (field(map, "date")?, field(map, "is_workday")?) {
+            (CelValue::String(day), CelValue::Bool(worked)) => Some((Date::parse(&day)?, worked)),
+            _ => None,
+        }
+    });
+    Ok(Calendar::new(days).after(date(context, &from)?, count).to_string().into())
+}
+
 /// Whether two texts differ by at most one inserted, removed, replaced or swapped character.
 fn near(This(one): This<Arc<String>>, two: Arc<String>) -> bool {
     id_number::within_one_edit(&one, &two)
@@ -467,6 +542,11 @@ pub fn base_context() -> Context<'static, 'static> {
         .and_then(|()| context.add_function("id_sex", id_sex))
         .and_then(|()| context.add_function("near", near))
         .and_then(|()| context.add_function("days", days))
+        .and_then(|()| context.add_function("age", age))
+        .and_then(|()| context.add_function("band", band))
+        .and_then(|()| context.add_function("plus_days", plus_days))
+        .and_then(|()| context.add_function("plus_months", plus_months))
+        .and_then(|()| context.add_function("workday", workday))
         .expect("the names differ from the standard functions");
     context
 }
@@ -543,6 +623,11 @@ mod tests {
             "id_ok('11010519491231002X')",
             "!id_ok('110105194912310020')",
             "days('2018-02-27', '2018-03-01') == 2",
+            "age('1953-04-09', '2018-04-09') == 65 && age('1953-04-10', '2018-04-09') == 64",
+            "band('0=1,300000=2', 299999) == 1 && band('0=1,300000=2', 300000) == 2",
+            "'2018-01-31'.plus_months(1) == '2018-02-28' && '2018-01-31'.plus_days(1) == '2018-02-01'",
+            "[].workday('2018-06-15', 1) == '2018-06-18'",
+            "string(2018) == '2018'",
         ] {
             assert_eq!(Expression::compile(source).unwrap().holds(&context), Ok(true), "{source}");
         }

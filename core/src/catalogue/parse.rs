@@ -9,8 +9,8 @@ use toml::Spanned;
 use super::expression::Expression;
 use super::workflow::RawWorkflow;
 use super::{
-    Catalogue, Field, FieldKind, Indicator, Ledger, Localise, LogColumn, Measure, Merge, Param,
-    Required, Role, Rule, Severity, Text, Unconfirmed, Uses, Vocab, Workflow, check,
+    Catalogue, Field, FieldKind, Form, FormTable, Indicator, Ledger, Localise, LogColumn, Measure,
+    Merge, Param, Required, Role, Rule, Severity, Text, Unconfirmed, Uses, Vocab, Workflow, check,
 };
 use crate::id::{Hash, Lane, Level, SliceKind};
 use crate::limits;
@@ -125,9 +125,26 @@ struct RawLedger {
     field: Vec<Spanned<RawField>>,
     workflow: Option<Spanned<RawWorkflow>>,
     #[serde(default)]
+    form: Vec<Spanned<RawForm>>,
+    #[serde(default)]
     rule: Vec<Spanned<RawRule>>,
     #[serde(default)]
     indicator: Vec<Spanned<RawIndicator>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawForm {
+    id: String,
+    zh: String,
+    en: String,
+    fields: Vec<String>,
+    #[serde(default)]
+    tables: Vec<FormTable>,
+    #[serde(default)]
+    signatures: Vec<Text>,
+    #[serde(default)]
+    public: bool,
 }
 
 fn ledger_slice() -> SliceKind {
@@ -269,7 +286,7 @@ impl Positions {
 }
 
 /// Line of a byte position, from 1.
-fn line_of(source: &str, at: usize) -> usize {
+pub(super) fn line_of(source: &str, at: usize) -> usize {
     1 + source.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count()
 }
 
@@ -381,7 +398,10 @@ impl Builder<'_> {
                 .map(|value| (value.id, Text { zh: value.zh, en: value.en }))
                 .collect();
             let label = Text { zh: vocab.zh, en: vocab.en };
-            catalogue.vocabs.insert(id, Vocab { label, values });
+            let key = format!("{}.vocab.{id}", raw.part.name);
+            if catalogue.vocabs.insert(id, Vocab { label, values }).is_some() {
+                self.fail(&key, "declared twice");
+            }
         }
         for (id, role) in raw.role {
             let label = Text { zh: role.zh, en: role.en };
@@ -391,7 +411,9 @@ impl Builder<'_> {
             let key = format!("param.{id}");
             self.mark(&key, &param);
             let param = self.param(id.clone(), &key, param.into_inner());
-            catalogue.params.insert(id, param);
+            if catalogue.params.insert(id, param).is_some() {
+                self.fail(&key, "declared twice");
+            }
         }
         for (id, ledger) in raw.ledger {
             let key = format!("ledger.{id}");
@@ -423,6 +445,8 @@ impl Builder<'_> {
             self.fail(key, "only a log has columns");
         }
         match (name, of) {
+            ("attach", "") => FieldKind::Attach,
+            ("bands", "") => FieldKind::Bands,
             ("bank_no", "") => FieldKind::BankNo,
             ("bool", "") => FieldKind::Bool,
             ("date", "") => FieldKind::Date,
@@ -431,6 +455,7 @@ impl Builder<'_> {
             ("int", "") => FieldKind::Int,
             ("log", "") => FieldKind::Log(self.columns(key, columns)),
             ("money", "") => FieldKind::Money,
+            ("month", "") => FieldKind::Month,
             ("note", "") => FieldKind::Note,
             ("phone", "") => FieldKind::Phone,
             ("place", "") => FieldKind::Place,
@@ -449,7 +474,7 @@ impl Builder<'_> {
         raw.into_iter()
             .map(|column| {
                 let kind = self.kind(key, &column.kind, Vec::new());
-                if matches!(kind, FieldKind::Log(_) | FieldKind::Set(_)) {
+                if matches!(kind, FieldKind::Attach | FieldKind::Log(_) | FieldKind::Set(_)) {
                     self.fail(key, format!("column {} must be a scalar", column.id));
                 }
                 LogColumn {
@@ -483,6 +508,7 @@ impl Builder<'_> {
             due: raw.due,
             fields,
             workflow: raw.workflow.map(|workflow| self.workflow(key, workflow)),
+            forms: raw.form.into_iter().map(|form| self.form(key, form)).collect(),
             void_wins: raw.void_wins,
             identity: raw.identity,
             closed: raw.closed,
@@ -524,6 +550,19 @@ impl Builder<'_> {
             headers: raw.headers,
             once_by: raw.once_by,
             unconfirmed: raw.unconfirmed,
+        }
+    }
+
+    fn form(&mut self, ledger: &str, raw: Spanned<RawForm>) -> Form {
+        self.mark(&format!("{ledger}.form.{}", raw.get_ref().id), &raw);
+        let raw = raw.into_inner();
+        Form {
+            id: raw.id,
+            label: Text { zh: raw.zh, en: raw.en },
+            fields: raw.fields,
+            tables: raw.tables,
+            signatures: raw.signatures,
+            public: raw.public,
         }
     }
 

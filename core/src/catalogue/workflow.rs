@@ -15,6 +15,8 @@ pub struct Transition {
     pub to: String,
     /// Levels that may take it.
     pub by: Vec<Level>,
+    /// The post that a person must hold to take it; the replica's word, like the person's name.
+    pub role: Option<String>,
     /// Greater first among concurrent entries.
     pub priority: i64,
     /// Fields whose content it certifies.
@@ -130,6 +132,7 @@ pub(super) struct RawTransition {
     settled: bool,
     #[serde(default)]
     ordered: bool,
+    role: Option<String>,
     spend: Option<Spend>,
     office: Option<String>,
     number: Option<Number>,
@@ -141,6 +144,7 @@ impl From<RawTransition> for Transition {
             from: raw.from,
             to: raw.to,
             by: raw.by,
+            role: raw.role,
             priority: raw.priority,
             certifies: raw.certifies,
             requires: raw.requires,

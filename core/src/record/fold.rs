@@ -254,8 +254,10 @@ pub fn well_typed(kind: &FieldKind, value: &Value) -> bool {
         (FieldKind::Bool, Value::Bool(_)) => true,
         (FieldKind::Int | FieldKind::Money | FieldKind::Year, Value::Int(_)) => true,
         (FieldKind::Date, Value::Text(text)) => Date::parse(text).is_some(),
+        (FieldKind::Month, Value::Text(text)) => Date::parse(&format!("{text}-01")).is_some(),
         (
-            FieldKind::Bool
+            FieldKind::Attach
+            | FieldKind::Bool
             | FieldKind::Int
             | FieldKind::Money
             | FieldKind::Year

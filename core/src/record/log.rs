@@ -8,7 +8,7 @@ use crate::codec::{CodecError, Reader, Writer};
 use crate::feed::entry::Person;
 use crate::id::{Actor, AuthorId, Epoch, Hash, Level, PlaceId, SealKey};
 use crate::limits;
-use crate::time::UtcMillis;
+use crate::time::{Date, UtcMillis};
 
 /// Who wrote a change, as its certificate and its entry state.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -83,6 +83,20 @@ impl RecordLog {
     /// Position of the change with that hash.
     pub fn position(&self, hash: Hash) -> Option<usize> {
         self.changes.iter().rposition(|change| change.hash == hash)
+    }
+
+    /// The log as it stood at the end of a day, by the writers' clocks; what follows something later
+    /// is left out with it.
+    pub fn as_of(&self, day: Date) -> Self {
+        let mut kept: Vec<Option<usize>> = Vec::with_capacity(self.changes.len());
+        let mut changes = Vec::new();
+        for change in &self.changes {
+            let deps: Option<Vec<usize>> = change.deps.iter().map(|at| kept[*at]).collect();
+            let deps = deps.filter(|_| change.origin.time.date() <= day);
+            kept.push(deps.as_ref().map(|_| changes.len()));
+            changes.extend(deps.map(|deps| LoggedChange { deps, ..change.clone() }));
+        }
+        Self { changes }
     }
 
     /// The tips: positions of changes that no other change follows.

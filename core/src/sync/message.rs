@@ -61,6 +61,15 @@ pub enum Refusal {
 pub enum Message {
     /// Stored durably: of each feed, how far. The hash tells branches of a forked feed apart.
     Ack(Vec<(FeedId, Head)>),
+    /// Bytes of a blob that was asked for; none if it is not held here.
+    BlobPart {
+        /// BLAKE3 of the whole.
+        hash: Hash,
+        /// Where the part begins.
+        from: u64,
+        /// The part.
+        bytes: Vec<u8>,
+    },
     /// The sender leaves, and why.
     Bye(String),
     /// A certificate chain, leaf first, ahead of its author's feeds.
@@ -71,6 +80,13 @@ pub enum Message {
         slices: Vec<SliceHeads>,
         /// Whether no more follow.
         last: bool,
+    },
+    /// A blob of a slice has come to be held here.
+    HaveBlob {
+        /// A slice with a record that names it.
+        slice: SliceId,
+        /// BLAKE3 of the whole.
+        hash: Hash,
     },
     /// Nothing new: the link is alive.
     Heartbeat(UtcMillis),
@@ -86,6 +102,15 @@ pub enum Message {
     Segment(Sealed),
     /// Send this feed from that head on.
     Want(FeedId, Head),
+    /// Send this blob from that byte on.
+    WantBlob {
+        /// A slice with a record that names it.
+        slice: SliceId,
+        /// BLAKE3 of the whole.
+        hash: Hash,
+        /// The first byte wanted.
+        from: u64,
+    },
 }
 
 impl Message {
@@ -93,6 +118,7 @@ impl Message {
     pub fn size(&self) -> usize {
         match self {
             Self::Segment(sealed) => sealed.plain.len() + 64,
+            Self::BlobPart { bytes, .. } => bytes.len() + 64,
             Self::Chain(chain) => chain.iter().map(Vec::len).sum(),
             Self::Receipts(list) => list.iter().map(|one| one.plain.len() + 64).sum(),
             _ => 64,

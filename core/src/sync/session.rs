@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::blobs::{Blobs, MissingBlob};
 use super::inbound::{Batch, BatchId, Inbound, Stored};
 use super::message::{Hello, KnownReceipt, Message, PROTOCOL, Refusal, SliceHeads};
 use super::outbound::{Outbound, ReadSegments};
@@ -12,6 +13,7 @@ use crate::feed::segment;
 use crate::id::{AuthorId, FeedId, Hash, Lane, PlaceId, ReplicaId, SealKey, SliceId, SliceKind};
 use crate::limits;
 use crate::place::{Tree, is_shared};
+use crate::record::attachment::BlobRef;
 use crate::time::UtcMillis;
 
 /// What a session starts from.
@@ -45,6 +47,14 @@ pub enum Input {
     /// The ledger advanced, by ourselves or through another peer. Heads only grow; when a feed forks,
     /// the link starts over instead.
     Advanced(Vec<(FeedId, Head)>),
+    /// A blob is held here now, named by a record of that slice.
+    BlobHeld(SliceId, BlobRef),
+    /// A part of a blob that the peer asked for: where it begins, and its bytes; none if not held.
+    BlobRead(Hash, u64, Vec<u8>),
+    /// A part was written: bytes of the blob that are here now, 0 if they were wrong.
+    BlobTaken(BlobRef, u64),
+    /// Blobs that records name and that are not here.
+    BlobsMissing(Vec<MissingBlob>),
     /// The chain asked for was read: the key that it certifies, or why it is refused.
     ChainRead(Result<SealKey, String>),
     /// The batch is durable; what became of each segment, in order.
@@ -135,6 +145,24 @@ pub enum Output {
     ReadChain(Vec<Vec<u8>>),
     /// Read segments.
     Read(ReadSegments),
+    /// Read a part of a blob, if a record of that slice names it.
+    ReadBlob {
+        /// The slice.
+        slice: SliceId,
+        /// BLAKE3 of the whole.
+        hash: Hash,
+        /// The first byte wanted.
+        from: u64,
+    },
+    /// Write a part of a blob where it belongs.
+    TakeBlob {
+        /// The whole.
+        blob: BlobRef,
+        /// Where the part begins: what is here already.
+        from: u64,
+        /// The part.
+        bytes: Vec<u8>,
+    },
     /// Keep these receipts, after verifying them.
     TakeReceipts(Vec<SealedReceipt>),
     /// Tell operators and badges.
@@ -158,6 +186,7 @@ pub struct Session {
     pub(super) keys: BTreeSet<SealKey>,
     pub(super) inbound: Inbound,
     pub(super) outbound: Outbound,
+    pub(super) blobs: Blobs,
     pub(super) outputs: VecDeque<Output>,
     /// What the own greeting stated: digest and frontiers of that moment.
     stated: (Hash, Frontiers),
@@ -183,6 +212,7 @@ impl Session {
             keys: BTreeSet::new(),
             inbound: Inbound::default(),
             outbound: Outbound::default(),
+            blobs: Blobs::default(),
             outputs: VecDeque::new(),
             stated: Default::default(),
             greeted: false,
@@ -261,6 +291,10 @@ impl Session {
             Input::ChainRead(result) => self.chain_read(result),
             Input::SegmentsRead(read) => self.segments_read(read),
             Input::Advanced(heads) => self.advanced(&heads),
+            Input::BlobHeld(slice, blob) => self.blob_held(slice, blob),
+            Input::BlobRead(hash, from, bytes) => self.blob_read(hash, from, bytes),
+            Input::BlobTaken(blob, have) => self.blob_taken(blob, have),
+            Input::BlobsMissing(missing) => self.blobs_missing(&missing),
             Input::ScopeChanged(tree, held) => self.scope_changed(tree, held),
             Input::SendReceipts(receipts) => {
                 for chunk in receipts.chunks(limits::RECEIPTS_PER_MESSAGE) {
@@ -271,6 +305,7 @@ impl Session {
             Input::LinkLost => self.close(CloseReason::LinkLost),
         }
         self.pump();
+        self.ask_for_blobs();
         self.report_progress();
         if self.outputs.iter().any(|output| matches!(output, Output::Send(_))) {
             self.last_said = now;
@@ -292,6 +327,11 @@ impl Session {
     /// Whether both ends are known to hold the same, with nothing under way.
     pub fn in_sync(&self) -> bool {
         self.frontiers_known && self.missing() == (0, 0)
+    }
+
+    /// Whether the peer has greeted and the session goes on.
+    pub(super) fn has_greeted(&self) -> bool {
+        self.greeted && !self.closed
     }
 
     pub(super) fn send(&mut self, message: Message) {
@@ -331,6 +371,7 @@ impl Session {
         if now >= self.last_asked.plus(limits::HEARTBEAT_MS) {
             self.last_asked = now;
             self.ask_again();
+            self.ask_for_blobs_again();
             self.outbound.retry_held();
         }
     }
@@ -355,6 +396,9 @@ impl Session {
             Message::Receipts(receipts) => {
                 self.outputs.push_back(Output::TakeReceipts(receipts));
             }
+            Message::WantBlob { slice, hash, from } => self.blob_wanted(slice, hash, from),
+            Message::BlobPart { hash, from, bytes } => self.blob_part(hash, from, bytes),
+            Message::HaveBlob { hash, .. } => self.blob_offered(hash),
             Message::Heartbeat(_) => {}
             Message::Bye(reason) => self.close(CloseReason::PeerLeft(reason)),
         }

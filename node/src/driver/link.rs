@@ -106,6 +106,8 @@ impl Link {
     fn event_input(&self, event: Result<Event, broadcast::error::RecvError>) -> Option<Input> {
         match event {
             Ok(Event::Advanced(heads)) => Some(Input::Advanced(heads)),
+            Ok(Event::BlobHeld(slice, blob)) => Some(Input::BlobHeld(slice, blob)),
+            Ok(Event::BlobsMissing(missing)) => Some(Input::BlobsMissing(missing)),
             Ok(Event::DirectivesChanged) if self.is_revoked() => Some(Input::Received(
                 Message::Bye("its key was revoked, or it has another parent".into()),
             )),
@@ -184,6 +186,12 @@ impl Link {
                 Output::Read(wanted) => self.ask(move |engine| {
                     Ok(Input::SegmentsRead(engine.store.read_for_peer(&wanted)?))
                 }),
+                Output::ReadBlob { slice, hash, from } => self.ask(move |engine| {
+                    Ok(Input::BlobRead(hash, from, engine.store.read_blob(slice, hash, from)?))
+                }),
+                Output::TakeBlob { blob, from, bytes } => self.ask(move |engine| {
+                    Ok(Input::BlobTaken(blob, engine.take_blob(blob, from, &bytes)?))
+                }),
                 Output::TakeReceipts(receipts) => self.ask(move |engine| {
                     engine.take_receipts(&receipts, clock::now())?;
                     Ok(Input::Advanced(Vec::new()))
@@ -200,6 +208,7 @@ impl Link {
             Report::Greeted { send_receipts, known } => {
                 self.replica.set_link(peer.replica, |state| state.connected = true);
                 self.contact(false);
+                self.ask(|engine| Ok(Input::BlobsMissing(engine.store.missing_blobs()?)));
                 if send_receipts {
                     self.ask(move |engine| {
                         Ok(Input::SendReceipts(engine.receipts_for(peer.place, &known)?))

@@ -66,6 +66,7 @@ impl Engine {
             );
         }
         let step = self.step_for(&found, to)?;
+        self.check_post(&step, person)?;
         if step.reason && reason.trim().is_empty() {
             return refuse("请填写原因", "give a reason");
         }
@@ -104,6 +105,22 @@ impl Engine {
         let mut keys = vec![(self.line_key(STATE_FIELD, &text), Some(text.into()))];
         keys.extend(rights.fields);
         self.write(&found, Action::Act, person, keys, now)
+    }
+
+    /// A step of one post is taken by whoever holds it: as far as this replica knows its people.
+    fn check_post(&self, step: &Transition, person: &Person) -> Result<(), CommandError> {
+        match &step.role {
+            Some(role) if person.role != *role => {
+                let label =
+                    self.directives.catalogue.roles.get(role).map(|role| role.label.clone());
+                let label = label.unwrap_or_default();
+                refuse(
+                    format!("该步骤由{}本人办理", label.zh),
+                    format!("this step is taken by the {} in person", label.en.to_lowercase()),
+                )
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The step to a state that this office may take now.

@@ -12,8 +12,9 @@ use taizhang_core::record::fold::{Row, fold};
 use taizhang_core::record::value::{VOID_KEY, Value};
 use taizhang_core::time::UtcMillis;
 
-use super::Engine;
 use super::save::{LocalEntry, SaveError};
+use super::{Engine, attach};
+
 use super::values::{FieldError, Source, parse, parse_set};
 use crate::store::StoreError;
 
@@ -300,6 +301,7 @@ impl Engine {
         }
         let catalogue = Arc::clone(&self.directives.catalogue);
         match &field.kind {
+            FieldKind::Attach => attach::keys(field, text, row),
             FieldKind::Set(_) => {
                 let wanted = parse_set(field, text, &catalogue)?;
                 let shown = row.and_then(|row| row.sets.get(&field.id));
@@ -316,7 +318,10 @@ impl Engine {
                 Ok(added.chain(removed).collect())
             }
             FieldKind::Log(columns) => {
-                let keys = self.line_keys(field, columns, text, source, &catalogue)?;
+                let mut keys = Vec::new();
+                for line in lines(field, text)? {
+                    keys.extend(self.line_keys(field, columns, &line, source, &catalogue)?);
+                }
                 let standing = row.and_then(|row| row.logs.get(&field.id));
                 Ok(keys.into_iter().filter(|key| !is_standing(key, standing)).collect())
             }
@@ -341,17 +346,10 @@ impl Engine {
         &mut self,
         field: &Field,
         columns: &[LogColumn],
-        text: &str,
+        inputs: &Inputs,
         source: Source,
         catalogue: &Catalogue,
     ) -> Result<Vec<KeyWrite>, FieldError> {
-        let inputs: Inputs = serde_json::from_str(text).map_err(|_| FieldError {
-            field: field.id.clone(),
-            reason: Text {
-                zh: format!("「{}」的一行应为各列的JSON", field.label.zh),
-                en: format!("{}: a line is a JSON object of its columns", field.label.en),
-            },
-        })?;
         let mut line = BTreeMap::new();
         for column in columns {
             let as_field =
@@ -463,6 +461,19 @@ fn is_standing(key: &KeyWrite, lines: Option<&Vec<taizhang_core::record::fold::L
     let text = key.1.as_ref().map(Value::to_string).unwrap_or_default();
     lines.into_iter().flatten().any(|line| {
         line.id == element && serde_json::to_string(&line.columns).is_ok_and(|one| one == text)
+    })
+}
+
+/// New lines of a log: one as a JSON object of its columns, or several as an array.
+fn lines(field: &Field, text: &str) -> Result<Vec<Inputs>, FieldError> {
+    let several = serde_json::from_str::<Vec<Inputs>>(text);
+    let found = several.or_else(|_| serde_json::from_str(text).map(|one| vec![one]));
+    found.map_err(|_| FieldError {
+        field: field.id.clone(),
+        reason: Text {
+            zh: format!("「{}」的一行应为各列的JSON", field.label.zh),
+            en: format!("{}: a line is a JSON object of its columns", field.label.en),
+        },
     })
 }
 

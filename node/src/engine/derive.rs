@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use taizhang_core::catalogue::{Catalogue, FieldKind, Ledger, Uses};
+use taizhang_core::catalogue::{FieldKind, Ledger, Uses};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{AuthorId, Hash, PlaceId, RecordId, SliceId, SliceKind};
 use taizhang_core::record::fold::{Row, fold};
@@ -127,37 +127,6 @@ impl Around<'_> {
     }
 }
 
-/// The title by which people know a record.
-pub fn title_of(ledger: &Ledger, row: &Row, catalogue: &Catalogue) -> String {
-    let parts: Vec<String> = ledger
-        .title
-        .iter()
-        .filter_map(|id| {
-            let field = ledger.field(id)?;
-            let text = row.text(id);
-            let text = match &field.kind {
-                FieldKind::Enum(vocab) => catalogue.value_label(vocab, &text, false),
-                _ => text,
-            };
-            (!text.is_empty()).then_some(text)
-        })
-        .collect();
-    parts.join(" ")
-}
-
-fn search_of(ledger: &Ledger, row: &Row, title: &str) -> String {
-    let mut text = title.to_owned();
-    for field in &ledger.fields {
-        let wanted = matches!(field.kind, FieldKind::Text | FieldKind::Note | FieldKind::Phone)
-            && field.sealed.is_empty();
-        if wanted && let Some(value) = row.fields.get(&field.id) {
-            text.push(' ');
-            text.push_str(&value.to_string());
-        }
-    }
-    text
-}
-
 fn links_of(ledger: &Ledger, row: &Row) -> Vec<(String, String)> {
     if row.void.is_some() || row.moved.is_some() {
         return Vec::new();
@@ -216,6 +185,9 @@ impl Engine {
             affected.insert((slice, record));
         }
         let as_of = self.as_of()?;
+        if std::mem::take(&mut self.recount_due) {
+            self.store.recount(|place| self.above(SliceId::ledger(place)))?;
+        }
         for (slice, record) in affected {
             self.evaluate(slice, record, as_of)?;
         }
@@ -235,8 +207,7 @@ impl Engine {
         let row = ledger.as_ref().and_then(|ledger| fold(&one.log, ledger));
         let (mut title, mut search, mut links) = Default::default();
         if let (Some(ledger), Some(row)) = (&ledger, &row) {
-            title = title_of(ledger, row, &catalogue);
-            search = search_of(ledger, row, &title);
+            (title, search) = self.texts_of(slice.place, ledger, row);
             links = links_of(ledger, row);
         }
         let update = RecordUpdate {
@@ -248,12 +219,17 @@ impl Engine {
             search: &search,
             origin: one.origin,
         };
+        let before = self.store.title(slice, record)?;
         self.store.put_record(slice, record, &update)?;
+        if before.as_deref() != Some(title.as_str()) {
+            self.retitle(slice, record, &id, 0)?;
+        }
         if matches!(id.as_str(), rights::RIGHT | rights::GRANT) {
             let movement = row.as_ref().and_then(|row| movement_of(record, row, &self.directives));
             self.store.set_movement(record, movement.as_ref())?;
         }
         self.store.set_links(slice.place, &id, record, &links)?;
+        self.note_blobs(slice, record, ledger.as_deref(), row.as_ref())?;
         Ok(ledger.map(|ledger| (ledger, links)))
     }
 

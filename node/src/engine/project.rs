@@ -228,6 +228,8 @@ impl Engine {
         let revokes = row.ledger == directives::REVOCATION && self.directives.presumed.is_none();
         let mut crosses = revokes && self.crosses_line(key);
         let changed = !half && Arc::make_mut(&mut self.directives).apply_row(&row, origin);
+        let moves = matches!(row.ledger.as_str(), directives::TREE | directives::PLACE_EVENT);
+        self.recount_due |= changed && moves;
         crosses |= revokes && (self.crosses_line(key) || self.store.has_fork(key)?);
         let hands_over = row.ledger == directives::PLACE_EVENT
             && matches!(

@@ -1,6 +1,7 @@
 //! From what a person typed, or a file holds, to a field's value; and back for people.
 
 use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Text};
+use taizhang_core::policy;
 use taizhang_core::record::value::Value;
 use taizhang_core::rules::id_number;
 use taizhang_core::time::Date;
@@ -79,33 +80,48 @@ pub fn parse(
             Some(id) => Value::Text(id),
             None => return fail("不在可选项中", "not one of the choices"),
         },
-        FieldKind::IdNo => Value::Text(id_number::normalise(text).0),
+        FieldKind::Place | FieldKind::Ref(_) | FieldKind::Note => Value::Text(text.to_owned()),
+        FieldKind::Attach | FieldKind::Set(_) | FieldKind::Log(_) => {
+            return fail("不是单值字段", "is not a single value");
+        }
+        kind => match written(kind, text) {
+            Ok(text) => Value::Text(text),
+            Err((zh, en)) => return fail(zh, en),
+        },
+    };
+    Ok(Some(value))
+}
+
+/// A text of some form, as it is kept; or what form it should have.
+fn written(kind: &FieldKind, text: &str) -> Result<String, (&'static str, &'static str)> {
+    match kind {
+        FieldKind::Month => {
+            month(text).ok_or(("不是月份,应如2018-05", "not a month such as 2018-05"))
+        }
+        FieldKind::Bands => match policy::bands(text) {
+            Some(_) => Ok(text.to_owned()),
+            None => Err(("应如 0=1,300000=2,逐档升高", "steps such as 0=1,300000=2, ascending")),
+        },
+        FieldKind::IdNo => Ok(id_number::normalise(text).0),
         FieldKind::BankNo => {
             let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
             if digits.len() < 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-                return fail("账号应为8位以上数字", "an account number is 8 or more digits");
+                return Err(("账号应为8位以上数字", "an account number is 8 or more digits"));
             }
-            Value::Text(digits)
+            Ok(digits)
         }
         FieldKind::Phone => {
             let good = text.chars().all(|c| c.is_ascii_digit() || "+- ()转".contains(c));
             if !good || text.chars().filter(char::is_ascii_digit).count() < 5 {
-                return fail("不是电话号码", "not a telephone number");
+                return Err(("不是电话号码", "not a telephone number"));
             }
-            Value::Text(text.to_owned())
+            Ok(text.to_owned())
         }
-        FieldKind::Place | FieldKind::Ref(_) | FieldKind::Note => Value::Text(text.to_owned()),
-        FieldKind::Text => {
-            if text.chars().count() > TEXT_CHARS_MAX {
-                return fail("超过200字", "longer than 200 characters");
-            }
-            Value::Text(text.to_owned())
+        _ if text.chars().count() > TEXT_CHARS_MAX => {
+            Err(("超过200字", "longer than 200 characters"))
         }
-        FieldKind::Set(_) | FieldKind::Log(_) => {
-            return fail("不是单值字段", "is not a single value");
-        }
-    };
-    Ok(Some(value))
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// The members of a set, separated by commas, semicolons or 、.
@@ -173,6 +189,24 @@ fn date(text: &str) -> Option<Date> {
         .collect();
     let [year, month, day] = parts.as_slice() else { return None };
     Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
+}
+
+/// A month as people write it: 2018-05, 2018/5, 2018年5月, 201805.
+fn month(text: &str) -> Option<String> {
+    let text = match text.get(..4) {
+        Some(year) if text.len() == 6 && text.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("{year}-{}", &text[4..])
+        }
+        _ => text.to_owned(),
+    };
+    let parts: Vec<&str> = text
+        .split(['-', '/', '.', '年', '月'])
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect();
+    let [year, month] = parts.as_slice() else { return None };
+    let first = Date::new(year.parse().ok()?, month.parse().ok()?, 1)?;
+    Some(first.to_string()[..7].to_owned())
 }
 
 /// A value for people: labels, 元 with two decimals and separators, 是/否.
@@ -279,6 +313,16 @@ mod tests {
         }
         for wrong in ["2018-02-30", "五月", "2018-5", "201805"] {
             assert_eq!(date(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn months_are_read_as_people_write_them() {
+        for text in ["2018-05", "2018/5", "2018.5", "2018年5月", "201805"] {
+            assert_eq!(month(text).as_deref(), Some("2018-05"), "{text}");
+        }
+        for wrong in ["2018-13", "2018", "五月", "2018-05-01"] {
+            assert_eq!(month(wrong), None, "{wrong}");
         }
     }
 

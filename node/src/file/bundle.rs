@@ -280,6 +280,7 @@ fn carry_out(
             pass.refused.push(format!("{feed}: {reason}"));
         }
         Output::Close(reason) => pass.refused.push(reason.to_string()),
+        Output::TakeBlob { .. } | Output::ReadBlob { .. } => {}
         Output::Send(_) | Output::Report(_) => {}
     }
     Ok(())

@@ -12,6 +12,7 @@ use super::{OpsError, Progress, Request, find_place, import, mask, sums};
 use crate::driver::{Replica, clock};
 use crate::engine::values::Source;
 use crate::store::read::{ListQuery, Listed};
+use crate::viewer::Viewer;
 
 /// Records acted on in one group.
 const ACT_CHUNK: usize = 500;
@@ -278,7 +279,7 @@ impl Replica {
         let ledger = directives.catalogue.ledger(&listed.ledger);
         if let (Some(row), Some(ledger)) = (&mut listed.row, ledger) {
             mask::row(row, ledger, level, &directives.catalogue);
-            listed.title = crate::engine::derive::title_of(ledger, row, &directives.catalogue);
+            listed.title = Viewer::machine(level).title(&listed.title, ledger);
         }
     }
 

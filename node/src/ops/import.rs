@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taizhang_core::catalogue::{FieldKind, Text};
+use taizhang_core::catalogue::FieldKind;
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{ImportId, PlaceId, RecordId, SliceId};
 use taizhang_core::time::UtcMillis;
@@ -191,37 +191,11 @@ fn resolve_references(
                     );
                 }
             },
-            None => by_title(engine, place, target, &text, &field.label)?,
+            None => engine.by_title(place, target, &text, &field.label)?,
         };
         one.inputs.insert(field.id.clone(), id.to_string());
     }
     Ok(())
-}
-
-pub(super) fn by_title(
-    engine: &mut Engine,
-    place: PlaceId,
-    ledger: &str,
-    name: &str,
-    label: &Text,
-) -> Result<RecordId, CommandError> {
-    let ledger = engine.ledger(ledger)?;
-    let Some(first) = ledger.title.first().cloned() else {
-        return refuse("该台账没有名称字段", "the ledger has no title");
-    };
-    let slice = SliceId { kind: ledger.slice, place };
-    let found = engine.by_field(slice, &ledger.id, &first, name)?;
-    match found.as_slice() {
-        [one] => Ok(*one),
-        [] => refuse(
-            format!("「{}」没有找到「{name}」", label.zh),
-            format!("{}: no record named {name}", label.en),
-        ),
-        many => refuse(
-            format!("「{}」有{}个「{name}」,请改用记录号", label.zh, many.len()),
-            format!("{}: {} records are named {name}; use the record id", label.en, many.len()),
-        ),
-    }
 }
 
 fn value_text(value: Value) -> String {

@@ -12,7 +12,7 @@ use taizhang_core::id::{ImportId, PlaceId, RecordId, SliceId};
 use taizhang_core::record::fold::Row;
 use taizhang_core::time::UtcMillis;
 
-use super::import::{PREVIEW, by_title};
+use super::import::PREVIEW;
 use super::mapping::{Mapping, Remembered, letters};
 use super::sheet::{self, Sheet};
 use super::{OpsError, Progress};
@@ -261,7 +261,7 @@ impl Import {
             if text.parse::<RecordId>().is_ok() {
                 continue;
             }
-            match by_title(engine, self.place, target, &text, &field.label) {
+            match engine.by_title(self.place, target, &text, &field.label) {
                 Ok(id) => drop(line.inputs.insert(field.id, id.to_string())),
                 Err(CommandError::Refused(reason)) => {
                     good = false;

@@ -199,10 +199,55 @@ impl Store {
             ],
             |row| row.get(0),
         )?;
+        self.set_search(rowid, update.search)
+    }
+
+    /// The title of a record.
+    pub fn title(&self, slice: SliceId, record: RecordId) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT title FROM record WHERE is_ledger = ?1 AND place = ?2 AND record = ?3";
+        let key = params![is_ledger(slice), slice.place.0, record.0];
+        Ok(self.derived.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?)
+    }
+
+    /// Records of a ledger in a slice that bear a title and are not void.
+    pub fn titled(
+        &self,
+        slice: SliceId,
+        ledger: &str,
+        title: &str,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        let sql = "SELECT record FROM record WHERE ledger = ?1 AND place = ?2 AND is_void = 0 \
+                   AND title = ?3 AND is_ledger = ?4";
+        let mut query = self.derived.prepare_cached(sql)?;
+        let key = params![ledger, slice.place.0, title, is_ledger(slice)];
+        let found = query.query_map(key, |row| rows::record(row, 0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Changes a title and the text searched; gives whether the title was another.
+    pub fn set_title(
+        &self,
+        slice: SliceId,
+        record: RecordId,
+        title: &str,
+        search: &str,
+    ) -> Result<bool, StoreError> {
+        let sql = "UPDATE record SET title = ?4 WHERE is_ledger = ?1 AND place = ?2 AND record = ?3 \
+                   AND title <> ?4 RETURNING rowid";
+        let key = params![is_ledger(slice), slice.place.0, record.0, title];
+        let changed: Option<i64> =
+            self.derived.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?;
+        if let Some(rowid) = changed {
+            self.set_search(rowid, search)?;
+        }
+        Ok(changed.is_some())
+    }
+
+    fn set_search(&self, rowid: i64, text: &str) -> Result<(), StoreError> {
         self.derived.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([rowid])?;
         self.derived
             .prepare_cached("INSERT INTO search (rowid, text) VALUES (?1, ?2)")?
-            .execute(params![rowid, search_text(update.search)])?;
+            .execute(params![rowid, search_text(text)])?;
         Ok(())
     }
 
@@ -274,6 +319,22 @@ impl Store {
         let limit = signed(limits::RELATED_ROWS_MAX as u64 + 1);
         let found = query
             .query_map(params![place.0, ledger, field, value, limit], |row| rows::record(row, 0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Records of a ledger whose field has a value, in all slices.
+    pub fn linked_anywhere(
+        &self,
+        ledger: &str,
+        field: &str,
+        value: &str,
+    ) -> Result<Vec<(PlaceId, RecordId)>, StoreError> {
+        let sql = "SELECT place, record FROM link WHERE ledger = ?1 AND field = ?2 AND value = ?3 \
+                   ORDER BY place, record";
+        let mut query = self.derived.prepare_cached(sql)?;
+        let key = params![ledger, field, value];
+        let found =
+            query.query_map(key, |row| Ok((rows::place(row, 0)?, rows::record(row, 1)?)))?;
         Ok(found.collect::<Result<_, _>>()?)
     }
 

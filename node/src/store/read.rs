@@ -47,6 +47,28 @@ pub struct Listed {
     pub row: Option<Row>,
 }
 
+/// In what order a list comes; void records come last.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Order {
+    /// `title`, `state` or the id of a scalar field; the last change if empty.
+    pub by: String,
+    /// From the other end.
+    pub reversed: bool,
+}
+
+impl Order {
+    fn sql(&self) -> String {
+        let by = match self.by.as_str() {
+            "" => "-r.changed_ms",
+            "title" => "r.title",
+            "state" => "r.state",
+            _ => "json_extract(r.row, '$.fields.' || ?14)",
+        };
+        let end = if self.reversed { "DESC" } else { "ASC" };
+        format!("ORDER BY r.is_void, {by} {end}, r.record")
+    }
+}
+
 /// What a list is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct ListQuery {
@@ -66,6 +88,10 @@ pub struct ListQuery {
     pub due: Due,
     /// Only records of these places that are not void.
     pub places: Option<Vec<PlaceId>>,
+    /// Only records whose field of that id has this text in it.
+    pub field: (String, String),
+    /// In what order.
+    pub order: Order,
     /// Rows to skip.
     pub offset: usize,
     /// Rows to give.
@@ -79,6 +105,8 @@ pub struct Detail {
     pub slice: SliceId,
     /// Ledger id.
     pub ledger: String,
+    /// Title.
+    pub title: String,
     /// Row.
     pub row: Row,
     /// Log, for the history.
@@ -145,7 +173,8 @@ impl Readers {
     }
 }
 
-/// The rows of a list: ledger, place, words, state, conflicts, rule, due field and days, states, places.
+/// The rows of a list: ledger, place, words, state, conflicts, rule, due field and days, states, places,
+/// a field and the text in it.
 const LIST_FROM: &str = "FROM record r WHERE r.row <> '' AND r.ledger NOT LIKE 'sys\\_%' ESCAPE '\\' \
                     AND (?1 = '' OR r.ledger = ?1) AND (?2 IS NULL OR r.place = ?2) \
                     AND (?3 = '\"\"' OR r.rowid IN (SELECT rowid FROM search WHERE search MATCH ?3)) \
@@ -156,7 +185,8 @@ const LIST_FROM: &str = "FROM record r WHERE r.row <> '' AND r.ledger NOT LIKE '
                          AND json_extract(r.row, '$.fields.' || ?7) BETWEEN ?8 AND ?9 \
                          AND r.state IN (SELECT value FROM json_each(?10)))) \
                     AND (?11 IS NULL OR (r.is_void = 0 \
-                         AND hex(r.place) IN (SELECT value FROM json_each(?11))))";
+                         AND hex(r.place) IN (SELECT value FROM json_each(?11)))) \
+                    AND (?12 = '' OR instr(json_extract(r.row, '$.fields.' || ?12), ?13) > 0)";
 
 /// One snapshot.
 pub struct Reader<'a> {
@@ -200,7 +230,9 @@ impl Reader<'_> {
             due.from,
             due.to,
             states,
-            places
+            places,
+            query.field.0,
+            query.field.1
         ];
         let total = self
             .db
@@ -210,7 +242,8 @@ impl Reader<'_> {
             "SELECT r.is_ledger, r.place, r.record, r.ledger, r.title, r.state, r.conflicts, \
              (SELECT count(*) FROM finding f WHERE f.record = r.record AND f.place = r.place \
               AND f.outcome = 'failed'), r.changed_ms, r.is_void, r.row {LIST_FROM} \
-             ORDER BY r.is_void, r.changed_ms DESC, r.record LIMIT ?12 OFFSET ?13"
+             {} LIMIT ?15 OFFSET ?16",
+            query.order.sql()
         );
         let mut statement = self.db.prepare_cached(&sql)?;
         let (limit, offset) = (signed(query.limit as u64), signed(query.offset as u64));
@@ -226,6 +259,9 @@ impl Reader<'_> {
             due.to,
             states,
             places,
+            query.field.0,
+            query.field.1,
+            query.order.by,
             limit,
             offset
         ];
@@ -240,7 +276,8 @@ impl Reader<'_> {
     /// A record in full.
     pub fn detail(&self, record: RecordId) -> Result<Option<Detail>, StoreError> {
         let mut query = self.db.prepare_cached(
-            "SELECT is_ledger, place, ledger, row, log FROM record WHERE record = ?1 AND row <> ''",
+            "SELECT is_ledger, place, ledger, row, log, title FROM record \
+             WHERE record = ?1 AND row <> ''",
         )?;
         let found = query
             .query_row([record.0], |row| {
@@ -250,15 +287,45 @@ impl Reader<'_> {
                     row.get::<_, String>(2)?,
                     text,
                     row.get::<_, Vec<u8>>(4)?,
+                    row.get::<_, String>(5)?,
                 ))
             })
             .optional()?;
-        let Some((slice, ledger, row, log)) = found else { return Ok(None) };
+        let Some((slice, ledger, row, log, title)) = found else { return Ok(None) };
         let Some(row) = parse_row(&row)? else { return Ok(None) };
         let log = RecordLog::from_bytes(&log)
             .map_err(|error| StoreError::Damaged(format!("record {record}: {error}")))?;
         let findings = self.findings(slice, record)?;
-        Ok(Some(Detail { slice, ledger, row, log, findings }))
+        Ok(Some(Detail { slice, ledger, title, row, log, findings }))
+    }
+
+    /// The title of a record, and its ledger.
+    pub fn title(&self, record: RecordId) -> Result<Option<(String, String)>, StoreError> {
+        let sql = "SELECT title, ledger FROM record WHERE record = ?1 AND row <> ''";
+        let mut query = self.db.prepare_cached(sql)?;
+        Ok(query.query_row([record.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    /// Records of a ledger that name another, oldest first.
+    pub fn naming(
+        &self,
+        ledger: &str,
+        field: &str,
+        record: RecordId,
+    ) -> Result<Vec<(RecordId, Row)>, StoreError> {
+        let sql = "SELECT r.record, r.row FROM link l JOIN record r USING (place, record) \
+                   WHERE l.ledger = ?1 AND l.field = ?2 AND l.value = ?3 AND r.is_void = 0 \
+                   ORDER BY r.rowid";
+        let mut query = self.db.prepare_cached(sql)?;
+        let key = params![ledger, field, record.to_string()];
+        let found =
+            query.query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
+        let mut list = Vec::new();
+        for one in found {
+            let (id, text) = one?;
+            list.extend(parse_row(&text)?.map(|row| (id, row)));
+        }
+        Ok(list)
     }
 
     fn findings(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::params;
 use taizhang_core::id::{PlaceId, RecordId, SliceId};
 
-use super::rows::signed;
+use super::rows::{self, signed};
 use super::{Store, StoreError};
 
 impl Store {
@@ -49,6 +49,30 @@ impl Store {
                 if difference != 0 {
                     add.execute(params![place.0, name, difference])?;
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds all sums up again, after places have moved: `above` gives a place and its ancestors as they
+    /// are now, the own place first.
+    pub(crate) fn recount(
+        &self,
+        above: impl Fn(PlaceId) -> Vec<PlaceId>,
+    ) -> Result<(), StoreError> {
+        self.derived.prepare_cached("DELETE FROM rollup")?.execute([])?;
+        let sql = "SELECT c.place, c.indicator, c.reach, sum(c.value) FROM contribution c \
+                   JOIN record r USING (place, record) WHERE r.is_ledger = 1 GROUP BY 1, 2, 3";
+        let mut query = self.derived.prepare_cached(sql)?;
+        let mut found = query.query([])?;
+        let sql = "INSERT INTO rollup VALUES (?1, ?2, ?3) \
+                   ON CONFLICT DO UPDATE SET value = value + ?3";
+        let mut add = self.derived.prepare_cached(sql)?;
+        while let Some(row) = found.next()? {
+            let reach = usize::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+            let (indicator, value): (String, i64) = (row.get(1)?, row.get(3)?);
+            for place in above(rows::place(row, 0)?).into_iter().take(reach) {
+                add.execute(params![place.0, indicator, value])?;
             }
         }
         Ok(())

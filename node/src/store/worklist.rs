@@ -1,7 +1,9 @@
 //! What waits for somebody: records by state and place, and by their due dates.
 
 use rusqlite::params;
+use taizhang_core::calendar::{self, Calendar};
 use taizhang_core::id::PlaceId;
+use taizhang_core::time::Date;
 
 use super::read::Reader;
 use super::{StoreError, rows};
@@ -54,6 +56,19 @@ impl Reader<'_> {
             })
         })?;
         Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// The days of the calendar that differ from the week.
+    pub fn calendar(&self) -> Result<Calendar, StoreError> {
+        let sql = "SELECT json_extract(row, '$.fields.date'), \
+                   json_extract(row, '$.fields.is_workday') FROM record \
+                   WHERE ledger = ?1 AND is_void = 0 AND row <> ''";
+        let mut query = self.db.prepare_cached(sql)?;
+        let found = query.query_map([calendar::LEDGER], |row| {
+            Ok((row.get::<_, Option<String>>(0)?, row.get::<_, Option<bool>>(1)?))
+        })?;
+        let days = found.collect::<Result<Vec<_>, _>>()?.into_iter();
+        Ok(Calendar::new(days.filter_map(|(day, worked)| Some((Date::parse(&day?)?, worked?)))))
     }
 
     /// How many records of a ledger are due within some days.

@@ -166,9 +166,17 @@ pub fn to_frame(message: Message) -> wire::Frame {
                 })
                 .collect(),
         }),
+        Message::BlobPart { hash, from, bytes } => {
+            Body::BlobPart(wire::BlobPart { hash: hash.0.to_vec(), from, content: bytes })
+        }
         Message::Bye(reason) => Body::Bye(wire::Bye { reason }),
         Message::Chain(certificates) => Body::Chain(wire::Chain { certificates }),
         Message::Frontiers { slices, last } => Body::Frontiers(heads_out(slices, last)),
+        Message::HaveBlob { slice, hash } => Body::HaveBlob(wire::WantBlob {
+            slice: slice_out(slice),
+            hash: hash.0.to_vec(),
+            from: 0,
+        }),
         Message::Heartbeat(time) => Body::Heartbeat(wire::Heartbeat { time_ms: time.0 }),
         Message::Hello(hello) => Body::Hello(hello_out(*hello)),
         Message::NotYet(feed) => Body::NotYet(feed_out(feed).unwrap_or_default()),
@@ -189,6 +197,9 @@ pub fn to_frame(message: Message) -> wire::Frame {
             count: head.count,
             hash: head.hash.0.to_vec(),
         }),
+        Message::WantBlob { slice, hash, from } => {
+            Body::WantBlob(wire::WantBlob { slice: slice_out(slice), hash: hash.0.to_vec(), from })
+        }
     };
     wire::Frame { body: Some(body) }
 }
@@ -209,12 +220,21 @@ pub fn from_frame(frame: wire::Frame) -> Result<Message, FrameError> {
                 })
                 .collect::<Result<_, _>>()?,
         ),
+        Body::BlobPart(part) => Message::BlobPart {
+            hash: Hash(array(&part.hash, "blob_part.hash")?),
+            from: part.from,
+            bytes: part.content,
+        },
         Body::Bye(bye) => Message::Bye(bye.reason),
         Body::Chain(chain) => Message::Chain(chain.certificates),
         Body::Frontiers(frontiers) => {
             let last = frontiers.last;
             Message::Frontiers { slices: heads_in(frontiers)?, last }
         }
+        Body::HaveBlob(one) => Message::HaveBlob {
+            slice: slice_in(one.slice)?,
+            hash: Hash(array(&one.hash, "have_blob.hash")?),
+        },
         Body::Heartbeat(one) => Message::Heartbeat(UtcMillis(one.time_ms)),
         Body::Hello(hello) => Message::Hello(Box::new(hello_in(hello)?)),
         Body::NotYet(feed) => Message::NotYet(feed_in(Some(feed))?),
@@ -243,6 +263,11 @@ pub fn from_frame(frame: wire::Frame) -> Result<Message, FrameError> {
             let hash = Hash(array(&want.hash, "want.hash")?);
             Message::Want(feed_in(want.feed)?, Head { count: want.count, hash })
         }
+        Body::WantBlob(one) => Message::WantBlob {
+            slice: slice_in(one.slice)?,
+            hash: Hash(array(&one.hash, "want_blob.hash")?),
+            from: one.from,
+        },
     })
 }
 
@@ -282,6 +307,9 @@ mod tests {
             Message::Refused(feed, Refusal::Fork),
             Message::Segment(Sealed { plain: vec![9], seal: [8; 64] }),
             Message::Want(feed, head),
+            Message::WantBlob { slice: feed.slice, hash: Hash([1; 32]), from: 5 },
+            Message::HaveBlob { slice: feed.slice, hash: Hash([1; 32]) },
+            Message::BlobPart { hash: Hash([1; 32]), from: 5, bytes: vec![1, 2] },
         ] {
             assert_eq!(from_frame(to_frame(message.clone())), Ok(message));
         }

@@ -5,23 +5,28 @@ use std::collections::BTreeMap;
 use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
-use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Ledger, Required};
 use taizhang_core::id::SliceId;
 use taizhang_core::record::fold::Row;
 
+use super::deeds::saved;
+use super::reading::group_heading;
 use super::record::record_id;
 use super::shell::{Shell, Visitor, level_word};
 use super::words::word;
 use super::{Page, PageError};
-use crate::driver::{Replica, clock};
+use crate::driver::Replica;
 use crate::engine::command::{CommandError, Inputs};
+use crate::engine::titles::marked;
 use crate::engine::values::{FieldError, Source, form_text, masked};
-use crate::store::read::ListQuery;
+use crate::store::read::{ListQuery, Listed};
 use crate::viewer::{Sight, Viewer};
 
-/// Records offered in a reference picker.
-const PICKER_ROWS: usize = 200;
+/// Records offered in a reference picker; any other is found by its whole title.
+const PICKER_ROWS: usize = 500;
+/// Empty lines under a log's own.
+const EMPTY_LINES: usize = 3;
 
 struct OptionLine {
     id: String,
@@ -29,13 +34,16 @@ struct OptionLine {
     chosen: bool,
 }
 
-struct ColumnLine {
-    id: String,
+/// One cell of a new line of a log.
+struct CellLine {
+    name: String,
     label: String,
+    value: String,
     options: Vec<OptionLine>,
 }
 
 struct FormField {
+    group: String,
     id: String,
     label: String,
     help: String,
@@ -48,7 +56,8 @@ struct FormField {
     value: String,
     error: String,
     options: Vec<OptionLine>,
-    columns: Vec<ColumnLine>,
+    /// Of a log: empty lines, or those typed before.
+    lines: Vec<Vec<CellLine>>,
 }
 
 struct ErrorLine {
@@ -83,7 +92,7 @@ fn is_secret(field: &Field, viewer: Viewer) -> bool {
 }
 
 impl Filling<'_> {
-    fn field(&self, field: &Field) -> Result<FormField, PageError> {
+    fn field(&self, at: usize, field: &Field) -> Result<FormField, PageError> {
         let level = self.viewer.level;
         let writers: Vec<&str> =
             field.write.iter().map(|level| level_word(*level, self.english)).collect();
@@ -104,12 +113,15 @@ impl Filling<'_> {
             FieldKind::Note => ("note", "text"),
             FieldKind::Enum(_) | FieldKind::Bool => ("select", "text"),
             FieldKind::Log(_) => ("log", "text"),
+            FieldKind::Set(_) => ("checks", "text"),
             FieldKind::Int | FieldKind::Year | FieldKind::BankNo => ("text", "numeric"),
             FieldKind::Money => ("text", "decimal"),
             FieldKind::Phone => ("text", "tel"),
             _ => ("text", "text"),
         };
+        let lines = self.lines(field, &value)?;
         Ok(FormField {
+            group: group_heading(self.ledger, at, self.english),
             id: field.id.clone(),
             label: field.label.in_lang(self.english).to_owned(),
             help,
@@ -124,7 +136,7 @@ impl Filling<'_> {
                 .map(|error| error.reason.in_lang(self.english).to_owned())
                 .unwrap_or_default(),
             options: self.options(&field.kind, &value)?,
-            columns: self.columns(&field.kind)?,
+            lines,
             value,
         })
     }
@@ -136,18 +148,40 @@ impl Filling<'_> {
                 let set = row.sets.get(&field.id).into_iter().flatten();
                 set.cloned().collect::<Vec<_>>().join(",")
             }
-            FieldKind::Log(_) => String::new(),
+            FieldKind::Attach | FieldKind::Log(_) => String::new(),
             kind => {
-                row.fields.get(&field.id).map(|value| form_text(kind, value)).unwrap_or_default()
+                let text = row.fields.get(&field.id).map(|value| form_text(kind, value));
+                let text = text.unwrap_or_default();
+                match kind {
+                    FieldKind::Ref(_) => self.named(&text).unwrap_or(text),
+                    _ => text,
+                }
             }
         }
+    }
+
+    /// The title of the record that a reference names, as the picker offers it.
+    fn named(&self, id: &str) -> Option<String> {
+        let record = id.parse().ok()?;
+        let (title, ledger) = self.replica.readers().with(|one| one.title(record)).ok()??;
+        let shared = self.choices(&ledger).ok()?.iter().filter(|one| one.title == title).count();
+        (!title.is_empty()).then(|| if shared > 1 { marked(&title, record) } else { title })
+    }
+
+    /// Records that a reference may name.
+    fn choices(&self, ledger: &str) -> Result<Vec<Listed>, PageError> {
+        let query =
+            ListQuery { ledger: ledger.to_owned(), limit: PICKER_ROWS, ..ListQuery::default() };
+        let (mut rows, _) = self.replica.readers().with(|reader| reader.list(&query))?;
+        rows.retain(|row| !row.is_void);
+        Ok(rows)
     }
 
     fn options(&self, kind: &FieldKind, value: &str) -> Result<Vec<OptionLine>, PageError> {
         let line = |id: &str, label: &str| OptionLine {
             id: id.to_owned(),
             label: label.to_owned(),
-            chosen: id == value,
+            chosen: value.split(',').any(|one| one == id),
         };
         Ok(match kind {
             FieldKind::Bool => {
@@ -162,35 +196,45 @@ impl Filling<'_> {
                 values.map(|(id, label)| line(id, label.in_lang(self.english))).collect()
             }
             FieldKind::Ref(ledger) => {
-                let query = ListQuery {
-                    ledger: ledger.clone(),
-                    limit: PICKER_ROWS,
-                    ..ListQuery::default()
-                };
-                let (rows, _) = self.replica.readers().with(|reader| reader.list(&query))?;
-                rows.iter().map(|row| line(&row.record.to_string(), &row.title)).collect()
+                let rows = self.choices(ledger)?;
+                let bears = |title: &str| rows.iter().filter(|row| row.title == title).count();
+                let offered = rows.iter().map(|row| match bears(&row.title) {
+                    1 => row.title.clone(),
+                    _ => marked(&row.title, row.record),
+                });
+                offered.map(|title| line(&title, "")).collect()
             }
             _ => Vec::new(),
         })
     }
 
-    fn columns(&self, kind: &FieldKind) -> Result<Vec<ColumnLine>, PageError> {
-        let FieldKind::Log(columns) = kind else { return Ok(Vec::new()) };
-        columns
-            .iter()
-            .map(|column| {
-                Ok(ColumnLine {
-                    id: column.id.clone(),
+    /// Lines to fill in: those typed before, and empty ones.
+    fn lines(&self, field: &Field, typed: &str) -> Result<Vec<Vec<CellLine>>, PageError> {
+        let FieldKind::Log(columns) = &field.kind else { return Ok(Vec::new()) };
+        let typed: Vec<Inputs> = serde_json::from_str(typed).unwrap_or_default();
+        let empty = Inputs::new();
+        let count = typed.len() + EMPTY_LINES;
+        let line = |at: usize| {
+            let cells = columns.iter().map(|column| {
+                let value = typed.get(at).unwrap_or(&empty).get(&column.id);
+                let value = value.cloned().unwrap_or_default();
+                Ok(CellLine {
+                    name: format!("{}.{at}.{}", field.id, column.id),
                     label: column.label.in_lang(self.english).to_owned(),
-                    options: self.options(&column.kind, "")?,
+                    options: self.options(&column.kind, &value)?,
+                    value,
                 })
-            })
-            .collect()
+            });
+            cells.collect::<Result<Vec<_>, PageError>>()
+        };
+        (0..count).map(line).collect()
     }
 
     fn page(&self, shell: Shell, heading: String, action: String) -> Page {
+        let shown = self.ledger.fields.iter().enumerate();
+        let shown = shown.filter(|(_, field)| field.kind != FieldKind::Attach);
         let fields =
-            self.ledger.fields.iter().map(|field| self.field(field)).collect::<Result<_, _>>()?;
+            shown.map(|(at, field)| self.field(at, field)).collect::<Result<Vec<_>, _>>()?;
         let errors = self
             .errors
             .iter()
@@ -203,26 +247,47 @@ impl Filling<'_> {
     }
 }
 
-/// Texts of a form: columns of a log field become one JSON line.
-fn inputs(ledger: &Ledger, form: BTreeMap<String, String>, viewer: Viewer, is_new: bool) -> Inputs {
+/// What a browser sends: a name may come more than once.
+pub type Sent = Vec<(String, String)>;
+
+/// Texts of a form: lines of a log become one JSON text, the members of a set one list.
+fn inputs(ledger: &Ledger, form: &Sent, viewer: Viewer, is_new: bool) -> Inputs {
     let mut inputs = Inputs::new();
     for field in &ledger.fields {
         if let FieldKind::Log(columns) = &field.kind {
-            let line: BTreeMap<&str, &String> = columns
-                .iter()
-                .filter_map(|column| {
-                    let text = form.get(&format!("{}.{}", field.id, column.id))?;
-                    (!text.trim().is_empty()).then_some((column.id.as_str(), text))
-                })
-                .collect();
-            if !line.is_empty() {
-                inputs.insert(field.id.clone(), serde_json::to_string(&line).unwrap_or_default());
+            let mut lines: BTreeMap<usize, Inputs> = BTreeMap::new();
+            for (name, text) in form.iter().filter(|(_, text)| !text.trim().is_empty()) {
+                let rest = name.strip_prefix(&field.id).and_then(|rest| rest.strip_prefix('.'));
+                let Some((at, column)) = rest.and_then(|rest| rest.split_once('.')) else {
+                    continue;
+                };
+                let known = columns.iter().any(|one| one.id == column);
+                if let (Ok(at), true) = (at.parse(), known) {
+                    lines.entry(at).or_default().insert(column.to_owned(), text.clone());
+                }
             }
-        } else if let Some(text) = form.get(&field.id) {
-            let keeps = !is_new && is_secret(field, viewer) && text.trim().is_empty();
-            if !keeps {
-                inputs.insert(field.id.clone(), text.clone());
+            let lines: Vec<Inputs> = lines.into_values().collect();
+            if !lines.is_empty() {
+                inputs.insert(field.id.clone(), serde_json::to_string(&lines).unwrap_or_default());
             }
+            continue;
+        }
+        let sent: Vec<&str> = form
+            .iter()
+            .filter(|(name, _)| *name == field.id)
+            .map(|(_, text)| text.as_str())
+            .collect();
+        let Some(last) = sent.last() else { continue };
+        let text = match &field.kind {
+            FieldKind::Set(_) => {
+                let members = sent.iter().copied().filter(|one| !one.is_empty());
+                members.collect::<Vec<_>>().join(",")
+            }
+            _ => (*last).to_owned(),
+        };
+        let keeps = !is_new && is_secret(field, viewer) && text.trim().is_empty();
+        if !keeps {
+            inputs.insert(field.id.clone(), text);
         }
     }
     inputs
@@ -254,11 +319,6 @@ fn new_page(
     filling.page(Shell::new(replica, visitor)?, heading, format!("/ledgers/{id}/new"))
 }
 
-fn saved(id: &str) -> Redirect {
-    let time = clock::now().local_text().replace(' ', "%20");
-    Redirect::to(&format!("/records/{id}?saved={time}"))
-}
-
 /// Creates a record from a form.
 ///
 /// # Errors
@@ -268,15 +328,17 @@ pub async fn create(
     State(replica): State<Replica>,
     Path(id): Path<String>,
     visitor: Visitor,
-    Form(form): Form<BTreeMap<String, String>>,
+    Form(form): Form<Sent>,
 ) -> Result<Response, PageError> {
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
-    let typed = inputs(ledger, form, visitor.viewer(&replica), true);
+    let typed = inputs(ledger, &form, visitor.viewer(&replica), true);
     let slice = SliceId { kind: ledger.slice, place: replica.place() };
-    let (values, person, name) = (typed.clone(), visitor.person.clone(), id.clone());
+    let (mut values, person, name) = (typed.clone(), visitor.person.clone(), id.clone());
     let made = replica
         .run(move |engine, now| {
+            let ledger = engine.ledger(&name)?;
+            engine.name_references(slice.place, &ledger, &mut values)?;
             engine.create(slice, &name, &values, Source::People, &person, None, now)
         })
         .await;
@@ -338,17 +400,22 @@ pub async fn update(
     State(replica): State<Replica>,
     Path(id): Path<String>,
     visitor: Visitor,
-    Form(form): Form<BTreeMap<String, String>>,
+    Form(form): Form<Sent>,
 ) -> Result<Response, PageError> {
     let record = record_id(&id)?;
     let detail =
         replica.readers().with(|reader| reader.detail(record))?.ok_or(PageError::NotFound)?;
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
-    let typed = inputs(ledger, form, visitor.viewer(&replica), false);
-    let (values, person) = (typed.clone(), visitor.person.clone());
+    let typed = inputs(ledger, &form, visitor.viewer(&replica), false);
+    let (mut values, person) = (typed.clone(), visitor.person.clone());
+    let (place, name) = (detail.slice.place, detail.ledger.clone());
     let written = replica
-        .run(move |engine, now| engine.set(record, &values, Source::People, &person, now))
+        .run(move |engine, now| {
+            let ledger = engine.ledger(&name)?;
+            engine.name_references(place, &ledger, &mut values)?;
+            engine.set(record, &values, Source::People, &person, now)
+        })
         .await;
     match written {
         Ok(_) => Ok(saved(&id).into_response()),

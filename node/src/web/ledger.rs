@@ -4,17 +4,17 @@ use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::Html;
 use serde::Deserialize;
-use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required};
-use taizhang_core::directives::Directives;
+use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required, Text};
 
 use super::access::Need;
 use super::home::{LedgerLine, ledger_lines};
+use super::reading::Reading;
 use super::shell::{Shell, Visitor, place_name};
+use super::words::word;
 use super::{Page, PageError};
 use crate::driver::Replica;
-use crate::engine::values::shown;
-use crate::store::read::{ListQuery, Listed};
-use crate::viewer::Viewer;
+use crate::store::read::{ListQuery, Listed, Order};
+use crate::viewer::{Sight, Viewer};
 
 /// Rows a page.
 const ROWS: usize = 50;
@@ -50,7 +50,91 @@ pub struct ListParams {
     due: String,
     /// Only what waits for this office.
     turn: String,
+    /// A field, and what must stand in it.
+    field: String,
+    value: String,
+    /// Column by which it is sorted, `-` before it from the other end.
+    sort: String,
     page: usize,
+}
+
+impl ListParams {
+    /// The filter again, for other pages of the same list.
+    fn filter(&self) -> String {
+        let pairs = [
+            ("q", &self.q),
+            ("state", &self.state),
+            ("rule", &self.rule),
+            ("due", &self.due),
+            ("turn", &self.turn),
+            ("field", &self.field),
+            ("value", &self.value),
+        ];
+        let set = pairs.iter().filter(|(_, text)| !text.is_empty());
+        set.map(|(name, text)| format!("{name}={}", quoted(text))).collect::<Vec<_>>().join("&")
+    }
+}
+
+/// A text as an address carries it.
+fn quoted(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// A column's name, and the list sorted by it: the other way if it is already.
+fn head(params: &ListParams, ledger: &Ledger, by: &str, label: &str) -> Head {
+    let mark = match params.sort.strip_prefix('-') {
+        Some(sorted) if sorted == by => " ▼",
+        None if params.sort == by && !by.is_empty() => " ▲",
+        _ => "",
+    };
+    let turned = if params.sort == by { "-" } else { "" };
+    Head {
+        label: format!("{label}{mark}"),
+        link: format!("/ledgers/{}?{}&sort={turned}{by}", ledger.id, params.filter()),
+    }
+}
+
+/// The states of a ledger, and the fields in which this account may look for a text.
+fn choices(
+    ledger: &Ledger,
+    params: &ListParams,
+    viewer: Viewer,
+    english: bool,
+) -> (Vec<Choice>, Vec<Choice>) {
+    let choice = |id: &str, label: &Text, chosen: &str| Choice {
+        id: id.to_owned(),
+        label: label.in_lang(english).to_owned(),
+        chosen: id == chosen,
+    };
+    let scalar = |field: &&Field| {
+        !matches!(field.kind, FieldKind::Attach | FieldKind::Log(_) | FieldKind::Set(_))
+            && viewer.sight(field) == Sight::Full
+    };
+    let states = ledger.workflow.iter().flat_map(|workflow| &workflow.states);
+    let fields = ledger.fields.iter().filter(scalar);
+    (
+        states.map(|one| choice(&one.id, &one.label, &params.state)).collect(),
+        fields.map(|one| choice(&one.id, &one.label, &params.field)).collect(),
+    )
+}
+
+/// A column's name, and the list sorted by it.
+struct Head {
+    label: String,
+    link: String,
+}
+
+struct Choice {
+    id: String,
+    label: String,
+    chosen: bool,
 }
 
 struct Line {
@@ -76,7 +160,13 @@ struct List {
     rule: String,
     may_create: bool,
     total: u64,
-    heads: Vec<String>,
+    heads: Vec<Head>,
+    title_head: Head,
+    state_head: Head,
+    changed_head: Head,
+    states: Vec<Choice>,
+    fields: Vec<Choice>,
+    value: String,
     rows: Vec<Line>,
     previous: String,
     next: String,
@@ -84,27 +174,24 @@ struct List {
 }
 
 struct Lines<'a> {
-    directives: &'a Directives,
+    reading: Reading<'a>,
     ledger: &'a Ledger,
     columns: &'a [&'a Field],
-    viewer: Viewer,
-    english: bool,
 }
 
 impl Lines<'_> {
     fn line(&self, row: &Listed, number: usize) -> Line {
+        let Reading { directives, viewer, english, .. } = self.reading;
         let cells = self.columns.iter().map(|field| {
-            let value = row.row.as_ref().and_then(|row| row.fields.get(&field.id));
-            let catalogue = &self.directives.catalogue;
-            value.map(|value| shown(field, value, self.viewer, catalogue, self.english))
+            row.row.as_ref().map(|row| self.reading.text(field, row)).unwrap_or_default()
         });
         Line {
             number,
             id: row.record.to_string(),
-            title: super::record::title(&row.title, self.ledger, self.viewer),
-            place: place_name(self.directives, row.slice.place),
-            cells: cells.map(Option::unwrap_or_default).collect(),
-            state: state_label(self.ledger, &row.state, self.english),
+            title: viewer.title(&row.title, self.ledger),
+            place: place_name(directives, row.slice.place),
+            cells: cells.collect(),
+            state: state_label(self.ledger, &row.state, english),
             conflicts: row.conflicts,
             findings: row.findings,
             is_void: row.is_void,
@@ -125,21 +212,38 @@ pub(super) fn list_query(
     replica: &Replica,
     ledger: &Ledger,
     params: &ListParams,
+    viewer: Viewer,
     offset: usize,
     limit: usize,
-) -> ListQuery {
+) -> Result<ListQuery, PageError> {
     let turn = !params.turn.is_empty();
-    ListQuery {
+    let (by, reversed) = match params.sort.strip_prefix('-') {
+        Some(by) => (by, true),
+        None => (params.sort.as_str(), false),
+    };
+    let seen = |id: &str| ledger.field(id).is_some_and(|one| viewer.sight(one) == Sight::Full);
+    let filters = !params.value.is_empty() && seen(&params.field);
+    let field = (params.field.clone(), params.value.clone());
+    Ok(ListQuery {
         ledger: ledger.id.clone(),
         search: params.q.clone(),
         state: params.state.clone(),
         rule: params.rule.clone(),
-        due: super::worklist::due(ledger, &params.due).unwrap_or_default(),
+        due: super::worklist::due(replica, ledger, &params.due)?.unwrap_or_default(),
         places: turn.then(|| super::worklist::places(replica, ledger, &params.state)),
+        field: if filters { field } else { Default::default() },
+        order: Order {
+            by: if matches!(by, "title" | "state") || seen(by) {
+                by.to_owned()
+            } else {
+                String::new()
+            },
+            reversed,
+        },
         offset,
         limit,
         ..ListQuery::default()
-    }
+    })
 }
 
 /// One ledger's records.
@@ -158,23 +262,24 @@ pub async fn show(
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
     let level = replica.identity().checked.name.level();
     let viewer = visitor.viewer(&replica);
-    let query = list_query(&replica, ledger, &params, params.page * ROWS, ROWS);
+    let query = list_query(&replica, ledger, &params, viewer, params.page * ROWS, ROWS)?;
     let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;
     let columns: Vec<&Field> = ledger
         .fields
         .iter()
         .filter(|field| !ledger.title.contains(&field.id))
         .filter(|field| field.required == Required::Always)
-        .filter(|field| !matches!(field.kind, FieldKind::Ref(_)))
+        .filter(|field| !matches!(field.kind, FieldKind::Attach | FieldKind::Log(_)))
         .take(COLUMNS)
         .collect();
-    let view = Lines { directives: &directives, ledger, columns: &columns, viewer, english };
+    let reading = Reading { replica: &replica, directives: &directives, viewer, english };
+    let view = Lines { reading, ledger, columns: &columns };
     let first = params.page * ROWS + 1;
     let lines = rows.iter().zip(first..).map(|(row, number)| view.line(row, number)).collect();
-    let words: String = params.q.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let ListParams { state, rule, due, turn, .. } = &params;
-    let filter = format!("q={words}&state={state}&rule={rule}&due={due}&turn={turn}");
-    let link = |page: usize| format!("/ledgers/{id}?{filter}&page={page}");
+    let (filter, sort) = (params.filter(), quoted(&params.sort));
+    let link = |page: usize| format!("/ledgers/{id}?{filter}&sort={sort}&page={page}");
+    let head = |by: &str, label: &str| head(&params, ledger, by, label);
+    let (states, fields) = choices(ledger, &params, viewer, english);
     let more = total > ((params.page + 1) * ROWS) as u64;
     let page = List {
         shell: Shell::new(&replica, &visitor)?,
@@ -182,10 +287,16 @@ pub async fn show(
         may_create: visitor.may(Need::Write, &replica)
             && ledger.may_create(level)
             && ledger.scope.contains(&level),
-        heads: columns.iter().map(|field| field.label.in_lang(english).to_owned()).collect(),
+        heads: columns.iter().map(|one| head(&one.id, one.label.in_lang(english))).collect(),
+        title_head: head("title", word("list.title", english)),
+        state_head: head("state", word("list.state", english)),
+        changed_head: head("", word("list.changed", english)),
+        states,
+        fields,
+        value: params.value.clone(),
         previous: if params.page > 0 { link(params.page - 1) } else { String::new() },
         next: if more { link(params.page + 1) } else { String::new() },
-        export: format!("/ledgers/{id}/export?{filter}"),
+        export: format!("/ledgers/{id}/export?{filter}&sort={sort}"),
         q: params.q.clone(),
         rule: params.rule.clone(),
         id: id.clone(),

@@ -4,36 +4,29 @@ use std::collections::BTreeMap;
 use std::str::FromStr as _;
 
 use askama::Template;
-use axum::Form;
 use axum::extract::{Path, Query, State};
-use axum::response::{Html, Redirect};
+use axum::response::Html;
 use serde::Deserialize;
-use taizhang_core::catalogue::{FieldKind, Ledger};
-use taizhang_core::directives::Directives;
+use taizhang_core::catalogue::{FieldKind, Ledger, LogColumn};
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::RecordId;
-use taizhang_core::record::fold::{Conflict, ConflictKind, Row};
+use taizhang_core::record::attachment::Attachment;
+use taizhang_core::record::fold::{Conflict, ConflictKind, Row, fold};
 use taizhang_core::record::log::RecordLog;
 use taizhang_core::record::value::{STATE_FIELD, Value, split_key};
+use taizhang_core::rules::rule_of;
+use taizhang_core::time::Date;
 
 use super::access::Need;
+use super::attach::{AttachField, attach_fields};
+use super::reading::{Reading, group_heading};
 use super::shell::{Shell, Visitor, level_word, place_name};
 use super::words::word;
-use super::{Page, PageError, Posted};
+use super::{Page, PageError};
 use crate::driver::Replica;
-use crate::engine::command::Choice;
-use crate::engine::values::{HIDDEN, shown};
-use crate::viewer::{Sight, Viewer};
-
-/// A title as somebody may see it.
-pub fn title(text: &str, ledger: &Ledger, viewer: Viewer) -> String {
-    let first = ledger.title.first().and_then(|id| ledger.field(id));
-    let first = first.filter(|field| field.kind == FieldKind::Text);
-    match first.map_or(Sight::Full, |field| viewer.sight(field)) {
-        Sight::Full => text.to_owned(),
-        _ => text.chars().next().map(|first| format!("{first}**")).unwrap_or_default(),
-    }
-}
+use crate::engine::values::{HIDDEN, display};
+use crate::store::read::Detail;
+use crate::viewer::Viewer;
 
 /// Reads a record id from an address.
 ///
@@ -50,9 +43,9 @@ struct ReceiptLine {
     time: String,
 }
 
-struct CandidateLine {
+pub(super) struct CandidateLine {
     index: usize,
-    value: String,
+    pub(super) value: String,
     shown: bool,
     who: String,
     place: String,
@@ -60,13 +53,13 @@ struct CandidateLine {
     device: String,
 }
 
-struct ConflictCard {
-    field: String,
+pub(super) struct ConflictCard {
+    pub(super) field: String,
     field_id: String,
     kind: String,
     resolve: String,
     may_decide: bool,
-    candidates: Vec<CandidateLine>,
+    pub(super) candidates: Vec<CandidateLine>,
 }
 
 struct FindingLine {
@@ -77,9 +70,20 @@ struct FindingLine {
 }
 
 struct FieldLine {
+    group: String,
     label: String,
     value: String,
     link: String,
+    /// Of a log: columns and lines.
+    heads: Vec<String>,
+    lines: Vec<Vec<String>>,
+    conflict: bool,
+    finding: bool,
+}
+
+struct FormLink {
+    id: String,
+    label: String,
 }
 
 struct StepLine {
@@ -115,9 +119,16 @@ struct RecordPage {
     receipts: Vec<ReceiptLine>,
     state: String,
     recheck: bool,
+    lapsed: Vec<String>,
+    pending: Vec<String>,
+    deadline: String,
+    provisional: bool,
+    as_of: String,
     conflicts: Vec<ConflictCard>,
     findings: Vec<FindingLine>,
     fields: Vec<FieldLine>,
+    attachments: Vec<AttachField>,
+    forms: Vec<FormLink>,
     steps: Vec<StepLine>,
     history: Vec<HistoryLine>,
 }
@@ -127,16 +138,20 @@ struct RecordPage {
 #[serde(default)]
 pub struct After {
     saved: String,
+    /// A day at whose end the record is shown.
+    as_of: String,
 }
 
-struct View<'a> {
-    directives: &'a Directives,
-    ledger: &'a Ledger,
-    row: &'a Row,
-    viewer: Viewer,
+pub(super) struct View<'a> {
+    pub(super) reading: &'a Reading<'a>,
+    pub(super) ledger: &'a Ledger,
+    pub(super) row: &'a Row,
+    /// Rules that failed.
+    pub(super) failed: Vec<&'a str>,
     /// Whether this account takes steps and decides.
-    decides: bool,
-    english: bool,
+    pub(super) decides: bool,
+    /// The post that it holds.
+    pub(super) role: String,
 }
 
 /// Shows a record.
@@ -151,7 +166,7 @@ pub async fn show(
     visitor: Visitor,
 ) -> Page {
     let viewer = visitor.viewer(&replica);
-    page(&replica, &visitor, record_id(&id)?, after.saved, viewer)
+    page(&replica, &visitor, record_id(&id)?, &after, viewer)
 }
 
 /// Shows what is masked of one record, and says so in the audit.
@@ -168,52 +183,79 @@ pub async fn reveal(
     let text = format!("{} saw record {record}", visitor.login());
     replica.run(move |engine, now| Ok(engine.store.audit("revealed", &text, now)?)).await?;
     let viewer = Viewer { revealed: true, ..visitor.viewer(&replica) };
-    page(&replica, &visitor, record, String::new(), viewer)
+    page(&replica, &visitor, record, &After::default(), viewer)
 }
 
-fn page(replica: &Replica, visitor: &Visitor, id: RecordId, saved: String, viewer: Viewer) -> Page {
-    let directives = replica.directives();
+/// The record as it is, or as it was at the end of a day.
+fn standing(replica: &Replica, id: RecordId, as_of: &str) -> Result<Detail, PageError> {
     let detail = replica.readers().with(|reader| reader.detail(id))?.ok_or(PageError::NotFound)?;
+    let Some(day) = Date::parse(as_of) else { return Ok(detail) };
+    let directives = replica.directives();
+    let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
+    let log = detail.log.as_of(day);
+    let row = fold(&log, ledger).ok_or(PageError::NotFound)?;
+    Ok(Detail { log, row, findings: Vec::new(), ..detail })
+}
+
+fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewer: Viewer) -> Page {
+    let directives = replica.directives();
+    let detail = standing(replica, id, &after.as_of)?;
+    let past = Date::parse(&after.as_of).is_some();
     let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
     let english = visitor.english;
-    let (level, decides) = (viewer.level, visitor.may(Need::Decide, replica));
-    let row = &detail.row;
-    let view = View { directives: &directives, ledger, row, viewer, decides, english };
-    let receipts = replica
-        .record_receipts(detail.slice, &detail.log)?
-        .into_iter()
+    let (row, role) = (&detail.row, visitor.person.role.clone());
+    let reading = Reading { replica, directives: &directives, viewer, english };
+    let failed = detail.findings.iter().filter(|one| one.2 == "failed").map(|one| one.0.as_str());
+    let (failed, decides) = (failed.collect(), visitor.may(Need::Decide, replica));
+    let view = View { reading: &reading, ledger, row, failed, decides, role };
+    let deadline = view.deadline()?;
+    let named = |ids: &[String]| ids.iter().map(|id| view.state_label(id)).collect();
+    let page = RecordPage {
+        shell: Shell::new(replica, visitor)?,
+        id: id.to_string(),
+        title: viewer.title(&detail.title, ledger),
+        may_write: visitor.may(Need::Write, replica) && !past,
+        may_reveal: ledger.fields.iter().any(|field| viewer.may_reveal(field)),
+        ledger_label: ledger.label.in_lang(english).to_owned(),
+        place: place_name(&directives, detail.slice.place),
+        saved: after.saved.clone(),
+        is_void: row.void.is_some(),
+        void_reason: row.void.clone().unwrap_or_default(),
+        receipts: receipts(replica, &detail, viewer, english)?,
+        state: view.state_label(row.state_id().unwrap_or_default()),
+        recheck: row.state.as_ref().is_some_and(|state| state.needs_recheck),
+        lapsed: row.state.as_ref().map(|state| named(&state.lapsed)).unwrap_or_default(),
+        pending: row.state.as_ref().map(|state| named(&state.pending)).unwrap_or_default(),
+        provisional: deadline.as_ref().is_some_and(|(_, known)| !known),
+        deadline: deadline.map(|(day, _)| day).unwrap_or_default(),
+        as_of: if past { after.as_of.clone() } else { String::new() },
+        conflicts: row.conflicts.iter().map(|one| view.conflict(one)).collect(),
+        findings: view.findings(&detail.findings),
+        fields: view.fields(),
+        attachments: attach_fields(&reading, ledger, row),
+        forms: view.forms(),
+        steps: if past { Vec::new() } else { view.steps() },
+        history: view.history(&detail.log),
+    };
+    Ok(Html(page.render()?))
+}
+
+fn receipts(
+    replica: &Replica,
+    detail: &Detail,
+    viewer: Viewer,
+    english: bool,
+) -> Result<Vec<ReceiptLine>, PageError> {
+    let known = replica.record_receipts(detail.slice, &detail.log)?.into_iter();
+    let here = |at| at == viewer.level;
+    Ok(known
         .map(|(at, time)| ReceiptLine {
-            label: if at == level { word("record.here", english) } else { level_word(at, english) }
+            label: if here(at) { word("record.here", english) } else { level_word(at, english) }
                 .to_owned(),
             done: time.is_some(),
             time: time.map(|time| time.local_text()).unwrap_or_default(),
         })
-        .collect();
-    let page = RecordPage {
-        shell: Shell::new(replica, visitor)?,
-        id: id.to_string(),
-        title: title(
-            &crate::engine::derive::title_of(ledger, &detail.row, &directives.catalogue),
-            ledger,
-            viewer,
-        ),
-        may_write: visitor.may(Need::Write, replica),
-        may_reveal: ledger.fields.iter().any(|field| viewer.may_reveal(field)),
-        ledger_label: ledger.label.in_lang(english).to_owned(),
-        place: place_name(&directives, detail.slice.place),
-        saved,
-        is_void: detail.row.void.is_some(),
-        void_reason: detail.row.void.clone().unwrap_or_default(),
-        receipts,
-        state: view.state_label(detail.row.state_id().unwrap_or_default()),
-        recheck: detail.row.state.as_ref().is_some_and(|state| state.needs_recheck),
-        conflicts: detail.row.conflicts.iter().map(|one| view.conflict(one)).collect(),
-        findings: view.findings(&detail.findings),
-        fields: view.fields(),
-        steps: view.steps(),
-        history: view.history(&detail.log),
-    };
-    Ok(Html(page.render()?))
+        .collect())
 }
 
 impl View<'_> {
@@ -223,41 +265,43 @@ impl View<'_> {
             .workflow
             .as_ref()
             .and_then(|workflow| workflow.states.iter().find(|state| state.id == id));
-        state.map_or_else(|| id.to_owned(), |state| state.label.in_lang(self.english).to_owned())
+        state.map_or_else(
+            || id.to_owned(),
+            |state| state.label.in_lang(self.reading.english).to_owned(),
+        )
     }
 
     fn value(&self, field: &str, value: &Value) -> String {
         match self.ledger.field(field) {
-            Some(field) => {
-                shown(field, value, self.viewer, &self.directives.catalogue, self.english)
-            }
+            Some(field) => self.reading.value(field, value),
             None => value.to_string(),
         }
     }
 
+    fn role_name<'b>(&'b self, role: &'b str) -> &'b str {
+        let known = self.reading.directives.catalogue.roles.get(role);
+        known.map_or(role, |role| role.label.in_lang(self.reading.english))
+    }
+
     /// A writer with the role by its name.
     fn person(&self, person: &Person) -> String {
-        let role = self.directives.catalogue.roles.get(&person.role);
-        let role = role.map_or(person.role.as_str(), |role| role.label.in_lang(self.english));
+        let role = self.role_name(&person.role);
         if role.is_empty() { person.name.clone() } else { format!("{} ({role})", person.name) }
     }
 
-    /// Whether elements and lines of a field stay out of sight.
     fn hides(&self, field: &str) -> bool {
-        let field = self.ledger.field(field);
-        let many = field.filter(|one| matches!(one.kind, FieldKind::Set(_) | FieldKind::Log(_)));
-        many.is_some_and(|field| self.viewer.sight(field) != Sight::Full)
+        self.ledger.field(field).is_some_and(|field| self.reading.hides(field))
     }
 
     fn field_label(&self, id: &str) -> String {
         match self.ledger.field(id) {
-            Some(field) => field.label.in_lang(self.english).to_owned(),
-            None if id == STATE_FIELD => word("list.state", self.english).to_owned(),
-            None => word("record.void_it", self.english).to_owned(),
+            Some(field) => field.label.in_lang(self.reading.english).to_owned(),
+            None if id == STATE_FIELD => word("list.state", self.reading.english).to_owned(),
+            None => word("record.void_it", self.reading.english).to_owned(),
         }
     }
 
-    fn conflict(&self, conflict: &Conflict) -> ConflictCard {
+    pub(super) fn conflict(&self, conflict: &Conflict) -> ConflictCard {
         let kind = match conflict.kind {
             ConflictKind::AfterMove => "conflict.after_move",
             ConflictKind::Line => "conflict.line",
@@ -268,15 +312,15 @@ impl View<'_> {
         let writable = self
             .ledger
             .field(&conflict.field)
-            .is_some_and(|field| field.write.contains(&self.viewer.level));
+            .is_some_and(|field| field.write.contains(&self.reading.viewer.level));
         let candidates = conflict.candidates.iter().enumerate();
         ConflictCard {
             field: self.field_label(&conflict.field),
             field_id: conflict.field.clone(),
-            kind: word(kind, self.english).to_owned(),
-            resolve: level_word(conflict.resolve, self.english).to_owned(),
+            kind: word(kind, self.reading.english).to_owned(),
+            resolve: level_word(conflict.resolve, self.reading.english).to_owned(),
             may_decide: conflict.kind == ConflictKind::Values
-                && self.viewer.level >= conflict.resolve
+                && self.reading.viewer.level >= conflict.resolve
                 && self.decides
                 && writable,
             candidates: candidates
@@ -285,7 +329,7 @@ impl View<'_> {
                     value: self.value(&conflict.field, &one.value),
                     shown: index == 0 && conflict.kind == ConflictKind::Values,
                     who: self.person(&one.writer.person),
-                    place: place_name(self.directives, one.writer.place),
+                    place: place_name(self.reading.directives, one.writer.place),
                     time: one.writer.time.local_text(),
                     device: one.writer.author.key.short(),
                 })
@@ -298,10 +342,10 @@ impl View<'_> {
             .iter()
             .map(|(rule, severity, outcome, reason)| {
                 let found = self.ledger.rules.iter().find(|one| one.id == *rule);
-                let text = found.map(|one| one.text.in_lang(self.english).to_owned());
+                let text = found.map(|one| one.text.in_lang(self.reading.english).to_owned());
                 let unchecked = outcome != "failed";
                 let note = if unchecked {
-                    format!("{}: {reason}", word("home.unchecked", self.english))
+                    format!("{}: {reason}", word("home.unchecked", self.reading.english))
                 } else {
                     reason.clone()
                 };
@@ -316,53 +360,62 @@ impl View<'_> {
     }
 
     fn fields(&self) -> Vec<FieldLine> {
-        let empty = word("record.empty", self.english);
-        self.ledger
-            .fields
-            .iter()
-            .map(|field| {
-                let label = field.label.in_lang(self.english).to_owned();
-                let mut link = String::new();
-                let value = match &field.kind {
-                    FieldKind::Set(vocab) => {
-                        let set = self.row.sets.get(&field.id).into_iter().flatten();
-                        let names = set.map(|one| {
-                            self.directives.catalogue.value_label(vocab, one, self.english)
-                        });
-                        names.collect::<Vec<_>>().join("、")
-                    }
-                    FieldKind::Log(columns) => {
-                        let lines = self.row.logs.get(&field.id).into_iter().flatten();
-                        let texts = lines.map(|line| {
-                            let cells = columns.iter().filter_map(|column| {
-                                let value = line.columns.get(&column.id)?;
-                                Some(crate::engine::values::display(
-                                    &column.kind,
-                                    value,
-                                    &self.directives.catalogue,
-                                    self.english,
-                                ))
-                            });
-                            cells.collect::<Vec<_>>().join(" ")
-                        });
-                        texts.collect::<Vec<_>>().join("；")
-                    }
-                    kind => {
-                        let value = self.row.fields.get(&field.id);
-                        if let (FieldKind::Ref(_), Some(value)) = (kind, value) {
-                            link = value.to_string();
-                        }
-                        value.map(|value| self.value(&field.id, value)).unwrap_or_default()
-                    }
+        let (reading, english) = (self.reading, self.reading.english);
+        let fields = self.ledger.fields.iter().enumerate();
+        fields
+            .map(|(at, field)| {
+                let value = self.row.fields.get(&field.id);
+                let link = match &field.kind {
+                    FieldKind::Ref(_) => value.map(Value::to_string).unwrap_or_default(),
+                    _ => String::new(),
                 };
-                let value = match value.as_str() {
-                    "" => empty.to_owned(),
-                    _ if self.hides(&field.id) => HIDDEN.to_owned(),
-                    _ => value,
-                };
-                FieldLine { label, value, link }
+                let (mut heads, mut lines) = (Vec::new(), Vec::new());
+                if let FieldKind::Log(columns) = &field.kind {
+                    lines = reading.lines(field, columns, self.row);
+                    let label = |one: &LogColumn| one.label.in_lang(english).to_owned();
+                    heads = columns.iter().map(label).collect();
+                }
+                let text = reading.text(field, self.row);
+                let conflict = self.row.conflicts.iter().any(|one| one.field == field.id);
+                FieldLine {
+                    group: group_heading(self.ledger, at, english),
+                    label: field.label.in_lang(english).to_owned(),
+                    value: if text.is_empty() {
+                        word("record.empty", english).into()
+                    } else {
+                        text
+                    },
+                    link,
+                    heads,
+                    lines,
+                    conflict,
+                    finding: self.is_marked(&field.id),
+                }
             })
             .collect()
+    }
+
+    /// Whether a rule that failed names the field.
+    fn is_marked(&self, field: &str) -> bool {
+        let failed = self.failed.iter().filter_map(|id| rule_of(self.ledger, id));
+        failed.into_iter().any(|rule| rule.fields.iter().any(|one| one == field))
+    }
+
+    /// Until when it must be dealt with: the day, and whether the calendar reaches so far.
+    fn deadline(&self) -> Result<Option<(String, bool)>, PageError> {
+        let (replica, ledger) = (self.reading.replica, self.ledger);
+        let Some(due) = &ledger.due else { return Ok(None) };
+        let done = due.done.iter().any(|state| Some(state.as_str()) == self.row.state_id());
+        let Some(from) = Date::parse(&self.row.text(&due.field)).filter(|_| !done) else {
+            return Ok(None);
+        };
+        if due.workdays.is_none() {
+            return Ok(Some((from.to_string(), true)));
+        }
+        let Some(workdays) = super::worklist::workdays(replica, ledger) else { return Ok(None) };
+        let calendar = replica.readers().with(|reader| reader.calendar())?;
+        let until = calendar.after(from, workdays);
+        Ok(Some((until.to_string(), calendar.knows(until.year))))
     }
 
     fn steps(&self) -> Vec<StepLine> {
@@ -372,16 +425,34 @@ impl View<'_> {
             .filter(|step| step.from.iter().any(|from| from == state))
             .map(|step| {
                 let by: Vec<&str> =
-                    step.by.iter().map(|level| level_word(*level, self.english)).collect();
+                    step.by.iter().map(|level| level_word(*level, self.reading.english)).collect();
                 StepLine {
                     to: step.to.clone(),
-                    label: step.label.in_lang(self.english).to_owned(),
+                    label: step.label.in_lang(self.reading.english).to_owned(),
                     reason: step.reason,
-                    allowed: self.decides && step.by.contains(&self.viewer.level),
-                    by: by.join("、"),
+                    allowed: self.decides
+                        && step.by.contains(&self.reading.viewer.level)
+                        && step.role.as_ref().is_none_or(|role| *role == self.role),
+                    by: match &step.role {
+                        Some(role) => self.role_name(role).to_owned(),
+                        None => by.join("、"),
+                    },
                 }
             })
             .collect()
+    }
+
+    fn forms(&self) -> Vec<FormLink> {
+        let english = self.reading.english;
+        let whole = FormLink {
+            id: super::print::WHOLE.into(),
+            label: word("record.print", english).to_owned(),
+        };
+        let own = self.ledger.forms.iter().map(|form| FormLink {
+            id: form.id.clone(),
+            label: form.label.in_lang(english).to_owned(),
+        });
+        std::iter::once(whole).chain(own).collect()
     }
 
     fn history(&self, log: &RecordLog) -> Vec<HistoryLine> {
@@ -399,13 +470,44 @@ impl View<'_> {
                 HistoryLine {
                     time: origin.time.local_text(),
                     who: self.person(&origin.person),
-                    place: place_name(self.directives, origin.place),
+                    place: place_name(self.reading.directives, origin.place),
                     device: origin.author.key.short(),
                     what: what.join("；"),
                     counted: origin.counted,
                 }
             })
             .collect()
+    }
+
+    /// An element of a set by its name.
+    fn element(&self, field: &str, element: &str) -> String {
+        match self.ledger.field(field).map(|field| &field.kind) {
+            Some(FieldKind::Set(vocab)) => {
+                let catalogue = &self.reading.directives.catalogue;
+                catalogue.value_label(vocab, element, self.reading.english)
+            }
+            Some(FieldKind::Attach) => {
+                Attachment::parse(element).map_or_else(|| element.to_owned(), |one| one.name)
+            }
+            _ => element.to_owned(),
+        }
+    }
+
+    /// A line of a log by its cells.
+    fn line(&self, field: &str, text: &str) -> Option<String> {
+        let Some(FieldKind::Log(columns)) = self.ledger.field(field).map(|field| &field.kind)
+        else {
+            return None;
+        };
+        let values: BTreeMap<String, Value> = serde_json::from_str(text).ok()?;
+        let catalogue = &self.reading.directives.catalogue;
+        let cells = columns.iter().filter_map(|column| {
+            let value = values.get(&column.id)?;
+            let label = column.label.in_lang(self.reading.english);
+            let text = display(&column.kind, value, catalogue, self.reading.english);
+            Some(format!("{label} {text}"))
+        });
+        Some(cells.collect::<Vec<_>>().join("，"))
     }
 
     fn operation(&self, key: &str, value: Option<&Value>) -> String {
@@ -415,7 +517,7 @@ impl View<'_> {
             return format!("{label}: {HIDDEN}");
         }
         let text = match (element, value) {
-            (_, None) => format!("− {}", element.unwrap_or_default()),
+            (_, None) => format!("− {}", self.element(field, element.unwrap_or_default())),
             (Some(_), Some(value)) if field == STATE_FIELD => {
                 let line: Option<taizhang_core::record::state::TransitionLine> =
                     value.as_text().and_then(|text| serde_json::from_str(text).ok());
@@ -424,135 +526,12 @@ impl View<'_> {
                     format!("{from} → {to} {}", line.reason)
                 })
             }
-            (Some(element), Some(Value::Bool(_))) => format!("+ {element}"),
+            (Some(element), Some(Value::Bool(_))) => format!("+ {}", self.element(field, element)),
+            (Some(_), Some(Value::Text(text))) => {
+                self.line(field, text).unwrap_or_else(|| text.clone())
+            }
             (_, Some(value)) => self.value(field, value),
         };
         format!("{label}: {text}")
     }
-}
-
-/// A step.
-#[derive(Deserialize)]
-pub struct ActForm {
-    to: String,
-    #[serde(default)]
-    reason: String,
-}
-
-fn saved(id: &str) -> Redirect {
-    let time = crate::driver::clock::now().local_text().replace(' ', "%20");
-    Redirect::to(&format!("/records/{id}?saved={time}"))
-}
-
-/// Takes a step.
-///
-/// # Errors
-///
-/// Says what would have to hold.
-pub async fn act(
-    State(replica): State<Replica>,
-    Path(id): Path<String>,
-    visitor: Visitor,
-    Form(form): Form<ActForm>,
-) -> Posted {
-    let record = record_id(&id)?;
-    let person = visitor.person;
-    replica
-        .run(move |engine, now| engine.act(record, &form.to, &form.reason, &person, now))
-        .await?;
-    Ok(saved(&id))
-}
-
-/// Settles a conflict.
-///
-/// # Errors
-///
-/// Says who decides.
-pub async fn resolve(
-    State(replica): State<Replica>,
-    Path(id): Path<String>,
-    visitor: Visitor,
-    Form(form): Form<BTreeMap<String, String>>,
-) -> Posted {
-    let record = record_id(&id)?;
-    let field = form.get("field").cloned().unwrap_or_default();
-    let choice = match form.get("take").and_then(|take| take.parse().ok()) {
-        Some(at) => Choice::Candidate(at),
-        None => Choice::Other(form.get("value").cloned().unwrap_or_default()),
-    };
-    let person = visitor.person;
-    replica.run(move |engine, now| engine.resolve(record, &field, &choice, &person, now)).await?;
-    Ok(saved(&id))
-}
-
-/// Voids a record, or takes the void back.
-///
-/// # Errors
-///
-/// If there is no reason.
-pub async fn void(
-    State(replica): State<Replica>,
-    Path(id): Path<String>,
-    visitor: Visitor,
-    Form(form): Form<BTreeMap<String, String>>,
-) -> Posted {
-    let record = record_id(&id)?;
-    let reason = form.get("reason").cloned();
-    let person = visitor.person;
-    replica.run(move |engine, now| engine.void(record, reason.as_deref(), &person, now)).await?;
-    Ok(saved(&id))
-}
-
-struct ConflictRow {
-    id: String,
-    title: String,
-    ledger: String,
-    place: String,
-    what: String,
-}
-
-#[derive(Template)]
-#[template(path = "conflicts.html")]
-struct ConflictsPage {
-    shell: Shell,
-    rows: Vec<ConflictRow>,
-}
-
-/// All records with conflicts.
-///
-/// # Errors
-///
-/// [`PageError`].
-pub async fn conflicts(State(replica): State<Replica>, visitor: Visitor) -> Page {
-    let directives = replica.directives();
-    let viewer = visitor.viewer(&replica);
-    let rows = replica.readers().with(|reader| reader.conflicts())?;
-    let rows = rows
-        .into_iter()
-        .filter_map(|listed| {
-            let ledger = directives.catalogue.ledger(&listed.ledger)?;
-            let row = listed.row.as_ref()?;
-            let (decides, english) = (false, visitor.english);
-            let view = View { directives: &directives, ledger, row, viewer, decides, english };
-            let what: Vec<String> = row
-                .conflicts
-                .iter()
-                .map(|one| {
-                    let card = view.conflict(one);
-                    let values: Vec<String> =
-                        card.candidates.iter().map(|one| one.value.clone()).collect();
-                    format!("{}: {}", card.field, values.join(" | "))
-                })
-                .collect();
-            Some(ConflictRow {
-                id: listed.record.to_string(),
-                title: title(&listed.title, ledger, viewer),
-                ledger: ledger.label.in_lang(visitor.english).to_owned(),
-                place: place_name(&directives, listed.slice.place),
-                what: what.join("；"),
-            })
-        })
-        .collect();
-    let page = ConflictsPage { shell: Shell::new(&replica, &visitor)?, rows };
-    Ok(Html(page.render()?))
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use taizhang_core::calendar;
 use taizhang_core::catalogue::Ledger;
 use taizhang_core::catalogue::workflow::{Transition, Workflow};
 use taizhang_core::id::{Level, PlaceId};
 use taizhang_core::place::Place;
+use taizhang_core::time::Date;
 
 use super::PageError;
 use super::words::word;
@@ -49,21 +51,42 @@ pub(super) fn turn(workflow: &Workflow, state: &str, home: Level) -> Option<Leve
     }
 }
 
-/// A span of due dates by its word in the address bar.
-pub(super) fn due(ledger: &Ledger, span: &str) -> Option<Due> {
-    let deadline = ledger.due.as_ref()?;
+/// Working days that a ledger's deadline leaves after its field, by the value in force here today.
+pub(super) fn workdays(replica: &Replica, ledger: &Ledger) -> Option<i64> {
+    let param = ledger.due.as_ref()?.workdays.as_ref()?;
     let today = clock::now().date();
-    let day = |days: i64| today.plus_days(days).to_string();
-    let (from, to) = match span {
-        "late" => ("0000-01-01".to_owned(), day(-1)),
-        "today" => (day(0), day(0)),
-        "soon" => (day(1), day(AHEAD_DAYS)),
-        _ => return None,
+    replica.directives().param(param, replica.place(), today).value?.as_int()
+}
+
+/// A span of due dates by its word in the address bar.
+///
+/// # Errors
+///
+/// [`PageError`] if the calendar cannot be read.
+pub(super) fn due(
+    replica: &Replica,
+    ledger: &Ledger,
+    span: &str,
+) -> Result<Option<Due>, PageError> {
+    let Some(deadline) = ledger.due.as_ref() else { return Ok(None) };
+    let today = clock::now().date();
+    let first = Date { year: 1, month: 1, day: 1 };
+    let (mut from, mut to) = match span {
+        "late" => (first, today.plus_days(-1)),
+        "today" => (today, today),
+        "soon" => (today.plus_days(1), today.plus_days(AHEAD_DAYS)),
+        _ => return Ok(None),
     };
+    if deadline.workdays.is_some() {
+        let Some(workdays) = workdays(replica, ledger) else { return Ok(None) };
+        let calendar = replica.readers().with(|reader| reader.calendar())?;
+        (from, to) = calendar.before((from, to), workdays);
+    }
+    let (from, to) = (from.to_string(), to.to_string());
     let states = ledger.workflow.iter().flat_map(|workflow| &workflow.states);
     let open = states.filter(|state| !deadline.done.contains(&state.id));
     let states = open.map(|state| state.id.clone()).collect();
-    Some(Due { field: deadline.field.clone(), from, to, states })
+    Ok(Some(Due { field: deadline.field.clone(), from, to, states }))
 }
 
 /// Places whose records in a state wait for an office of a level.
@@ -87,7 +110,7 @@ pub(super) fn lines(replica: &Replica, english: bool) -> Result<Vec<WorkLine>, P
     let label = |ledger: &Ledger| ledger.label.in_lang(english).to_owned();
     for ledger in directives.catalogue.ledgers_for_people() {
         for span in ["late", "today", "soon"] {
-            let Some(due) = due(ledger, span) else { continue };
+            let Some(due) = due(replica, ledger, span)? else { continue };
             let count = replica.readers().with(|reader| reader.due_count(&ledger.id, &due))?;
             lines.push(WorkLine {
                 ledger: label(ledger),
@@ -98,6 +121,7 @@ pub(super) fn lines(replica: &Replica, english: bool) -> Result<Vec<WorkLine>, P
             });
         }
     }
+    lines.extend(calendar_ends(replica, own, english)?);
     let mut waiting: BTreeMap<(String, String), u64> = BTreeMap::new();
     for one in replica.readers().with(|reader| reader.state_counts())? {
         let ledger = directives.catalogue.ledger(&one.ledger);
@@ -126,6 +150,32 @@ pub(super) fn lines(replica: &Replica, english: bool) -> Result<Vec<WorkLine>, P
     }
     lines.retain(|line| line.count > 0);
     Ok(lines)
+}
+
+/// Days before the end of the calendar at which the city is told.
+const CALENDAR_AHEAD_DAYS: i64 = 60;
+
+/// The calendar's own warning, at the office that publishes it: deadlines beyond its end are
+/// provisional.
+fn calendar_ends(
+    replica: &Replica,
+    own: Level,
+    english: bool,
+) -> Result<Option<WorkLine>, PageError> {
+    let year = clock::now().date().plus_days(CALENDAR_AHEAD_DAYS).year;
+    if own != Level::City {
+        return Ok(None);
+    }
+    let known = replica.readers().with(|reader| reader.calendar())?.knows(year);
+    let directives = replica.directives();
+    let ledger = directives.catalogue.ledger(calendar::LEDGER).filter(|_| !known);
+    Ok(ledger.map(|ledger| WorkLine {
+        ledger: ledger.label.in_lang(english).to_owned(),
+        what: format!("{} {year}", word("work.calendar_ends", english)),
+        count: 1,
+        link: format!("/ledgers/{}", calendar::LEDGER),
+        late: true,
+    }))
 }
 
 #[cfg(test)]

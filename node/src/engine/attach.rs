@@ -1,0 +1,92 @@
+//! Attachments: which blobs records name, and the bytes that come and go.
+
+use taizhang_core::catalogue::{Field, FieldKind, Ledger, Text};
+use taizhang_core::id::{RecordId, SliceId};
+use taizhang_core::record::attachment::{Attachment, BlobRef};
+use taizhang_core::record::edit::KeyWrite;
+use taizhang_core::record::fold::Row;
+use taizhang_core::record::value::Value;
+
+use super::values::FieldError;
+use super::{Engine, Event};
+use crate::store::StoreError;
+
+/// The key of an attachment that is added, or with `-` before it taken away again.
+///
+/// # Errors
+///
+/// [`FieldError`] for what names no attachment.
+pub(super) fn keys(
+    field: &Field,
+    text: &str,
+    row: Option<&Row>,
+) -> Result<Vec<KeyWrite>, FieldError> {
+    let (member, add) = text.strip_prefix('-').map_or((text, true), |member| (member, false));
+    if member.is_empty() {
+        return Ok(Vec::new());
+    }
+    if Attachment::parse(member).is_none() {
+        return Err(FieldError {
+            field: field.id.clone(),
+            reason: Text {
+                zh: format!("「{}」请在记录页面上传照片或扫描件", field.label.zh),
+                en: format!("{}: add photos and scans on the record's page", field.label.en),
+            },
+        });
+    }
+    let shown = row.and_then(|row| row.sets.get(&field.id));
+    if shown.is_some_and(|shown| shown.contains(member)) == add {
+        return Ok(Vec::new());
+    }
+    Ok(vec![(format!("{}/{member}", field.id), add.then_some(Value::Bool(true)))])
+}
+
+/// The attachments of a row, with their fields.
+pub fn attachments<'a>(
+    ledger: &'a Ledger,
+    row: &'a Row,
+) -> impl Iterator<Item = (&'a Field, Attachment)> {
+    ledger.fields.iter().filter(|field| field.kind == FieldKind::Attach).flat_map(|field| {
+        let members = row.sets.get(&field.id).into_iter().flatten();
+        members.filter_map(|one| Attachment::parse(one)).map(move |one| (field, one))
+    })
+}
+
+impl Engine {
+    /// Notes which blobs a row names, and asks for those that are not here.
+    pub(super) fn note_blobs(
+        &mut self,
+        slice: SliceId,
+        record: RecordId,
+        ledger: Option<&Ledger>,
+        row: Option<&Row>,
+    ) -> Result<(), StoreError> {
+        let Some(ledger) = ledger else { return Ok(()) };
+        if !ledger.fields.iter().any(|field| field.kind == FieldKind::Attach) {
+            return Ok(());
+        }
+        let named = row.into_iter().flat_map(|row| attachments(ledger, row));
+        let blobs: Vec<BlobRef> =
+            named.flat_map(|(_, one)| one.blobs().collect::<Vec<_>>()).collect();
+        let missing = self.store.set_blob_names(slice, record, &blobs)?;
+        if !missing.is_empty() {
+            self.events.push(Event::BlobsMissing(missing));
+        }
+        Ok(())
+    }
+
+    /// Takes a part of a blob; gives how much of it is here then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn take_blob(&mut self, blob: BlobRef, from: u64, part: &[u8]) -> Result<u64, StoreError> {
+        let have = self.store.take_blob_part(blob, from, part)?;
+        if have == blob.bytes {
+            for slice in self.store.mark_blob_held(blob)? {
+                self.events.push(Event::BlobHeld(slice, blob));
+            }
+        }
+        Ok(have)
+    }
+}
