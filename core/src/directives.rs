@@ -126,7 +126,7 @@ impl fmt::Debug for Directives {
 
 /// Parsed catalogues by the hash of their parts: parsing and compiling costs milliseconds, and many
 /// replicas of one process (the simulator) share them. Memoisation of a pure function.
-fn parsed(parts: &[Part]) -> Result<Arc<Catalogue>, Vec<CatalogueError>> {
+pub fn parsed(parts: &[Part]) -> Result<Arc<Catalogue>, Vec<CatalogueError>> {
     type Cache = Mutex<BTreeMap<Hash, Arc<Catalogue>>>;
     static CACHE: OnceLock<Cache> = OnceLock::new();
     let mut hasher = blake3::Hasher::new();
@@ -151,6 +151,16 @@ fn parsed(parts: &[Part]) -> Result<Arc<Catalogue>, Vec<CatalogueError>> {
 }
 
 impl Directives {
+    /// The catalogue's parts in force, but for those of some names.
+    pub fn parts_without(&self, names: &[String]) -> Vec<Part> {
+        let kept = self.parts.iter().filter(|(name, _)| !names.contains(name));
+        kept.map(|(name, (version, source))| Part {
+            name: format!("{name} v{version}"),
+            source: source.clone(),
+        })
+        .collect()
+    }
+
     /// Nothing applied: only the program's own ledgers are known.
     ///
     /// # Panics

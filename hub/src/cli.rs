@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use taizhang_core::catalogue::cases::{self, is_cases};
-use taizhang_core::catalogue::parse::{CatalogueError, Part, parse};
+use taizhang_core::catalogue::parse::{CatalogueError, Part, head, parse};
 use taizhang_core::directives::SYSTEM_CATALOGUE;
 use taizhang_core::record::value::Value;
 use taizhang_node::cli::{NodeCommand, Options, ask, execute, finish};
@@ -100,7 +100,7 @@ enum PolicyCommand {
 enum CatalogueCommand {
     /// Check files; without files the built-in ones / 校验目录
     Check {
-        /// TOML files: all parts of one catalogue, and the cases of its rules.
+        /// TOML files: parts of a catalogue and cases of its rules; the program's own stand for the rest.
         files: Vec<PathBuf>,
     },
     /// Publish files as directives / 发布目录
@@ -190,11 +190,10 @@ fn catalogue(command: CatalogueCommand, options: &Options) -> ExitCode {
         let parts = parts.into_iter().map(|part| (part.name, part.source)).collect();
         return ask(&Request::CataloguePublish { parts, person: options.person() }, options);
     }
-    let (cases, chosen) = if parts.is_empty() {
-        (taizhang_core::base_cases(), taizhang_core::base_catalogue())
-    } else {
-        parts.into_iter().partition(|part| is_cases(&part.source))
-    };
+    let (mut cases, mut chosen): (Vec<Part>, Vec<Part>) =
+        parts.into_iter().partition(|part| is_cases(&part.source));
+    complete(&mut chosen, taizhang_core::base_catalogue(), |part| head(part).ok().map(|one| one.0));
+    complete(&mut cases, taizhang_core::base_cases(), cases::ledger_of);
     let mut all = vec![Part { name: "system.toml".into(), source: SYSTEM_CATALOGUE.into() }];
     all.extend(chosen);
     match parse(&all) {
@@ -213,6 +212,18 @@ fn catalogue(command: CatalogueCommand, options: &Options) -> ExitCode {
         }
         Err(errors) => refused(&errors),
     }
+}
+
+/// Adds the program's own files for what the given ones leave out.
+fn complete<T: PartialEq>(
+    given: &mut Vec<Part>,
+    own: Vec<Part>,
+    name: impl Fn(&Part) -> Option<T>,
+) {
+    let names: Vec<T> = given.iter().filter_map(&name).collect();
+    let lacks = |part: &Part| name(part).is_some_and(|name| !names.contains(&name));
+    let own: Vec<Part> = own.into_iter().filter(lacks).collect();
+    given.extend(own);
 }
 
 fn refused(errors: &[CatalogueError]) -> ExitCode {

@@ -407,6 +407,7 @@ impl Engine {
             receipts: self.receipt_digests(peer)?,
             known_receipts: self.known_receipts(peer)?,
             held: self.shared_frontiers(peer),
+            bases: self.store.bases()?,
         })
     }
 

@@ -49,6 +49,34 @@ async fn a_clerk_sets_up_and_enters_a_household_by_keyboard() {
     }
 }
 
+/// Goal: a form that is sent after its session has ended is not lost: it waits on the sign-in page, and goes on with
+/// one press after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_typed_outlives_the_session() {
+    let Some(driver) = driver() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let offices = chain(folder.path(), 0);
+    account(&offices[3], POSTS[3], Duty::Clerk);
+    let desk = Desk::open(&driver, &offices[3].pages, false).await;
+    desk.sign_in("clerk").await;
+    desk.go("/ledgers/poor_household/new").await;
+    let note = "一组 东头第三家";
+    desk.fill(&[("head_name", "欧阳锋"), ("group_no", note), ("main_cause", "illness")]).await;
+    desk.fill(&[("household_kind", "general")]).await;
+    desk.client.delete_all_cookies().await.unwrap();
+    desk.button("保存").await;
+    desk.sees("您填写的内容会在登录后继续提交").await;
+    desk.fill(&[("login", "clerk"), ("password", "wrong-password")]).await;
+    desk.button("登录").await;
+    desk.sees("您填写的内容会在登录后继续提交").await;
+    desk.fill(&[("login", "clerk"), ("password", PASSWORD)]).await;
+    desk.button("登录").await;
+    desk.button("继续提交").await;
+    desk.sees("已保存在本机").await;
+    desk.sees(note).await;
+    desk.client.close().await.unwrap();
+}
+
 /// Goal: two offices that edit one record apart both keep their work; the township's reviewer decides in the
 /// browser, and both then show the decision.
 #[tokio::test(flavor = "multi_thread")]

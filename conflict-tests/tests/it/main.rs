@@ -15,6 +15,7 @@ mod fail_points;
 mod files;
 mod fixture;
 mod flows;
+mod fork_trees;
 mod fuzz;
 mod grpc_client;
 mod hand_over;

@@ -54,6 +54,12 @@ pub fn is_cases(source: &str) -> bool {
     toml::from_str::<Table>(source).is_ok_and(|table| table.contains_key("case"))
 }
 
+/// The ledger of a file of cases.
+pub fn ledger_of(file: &Part) -> Option<String> {
+    let table = toml::from_str::<Table>(&file.source).ok()?;
+    table.get("ledger")?.as_str().map(str::to_owned)
+}
+
 /// What is wrong with the cases of a catalogue: cases that do not come out as stated, and rules without
 /// a case that holds and one that does not.
 pub fn check(catalogue: &Catalogue, files: &[Part]) -> Vec<CatalogueError> {

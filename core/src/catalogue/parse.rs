@@ -296,11 +296,15 @@ pub(super) fn line_of(source: &str, at: usize) -> usize {
 ///
 /// The TOML error with its line.
 pub fn head(part: &Part) -> Result<(String, u32), CatalogueError> {
-    let raw = read(part)?;
-    Ok((raw.part.name, raw.part.version))
+    #[derive(Deserialize)]
+    struct Head {
+        part: RawHead,
+    }
+    let head: Head = read(part)?;
+    Ok((head.part.name, head.part.version))
 }
 
-fn read(part: &Part) -> Result<RawPart, CatalogueError> {
+fn read<T: serde::de::DeserializeOwned>(part: &Part) -> Result<T, CatalogueError> {
     if part.source.len() > limits::CATALOGUE_BYTES_MAX {
         return Err(CatalogueError {
             file: part.name.clone(),
@@ -328,9 +332,12 @@ pub fn parse(parts: &[Part]) -> Result<Catalogue, Vec<CatalogueError>> {
     let mut positions = Positions::default();
     let mut errors = Vec::new();
     for part in parts {
-        match read(part) {
+        match read::<RawPart>(part) {
             Ok(raw) => {
-                let mut builder = Builder { part, positions: &mut positions, errors: &mut errors };
+                let ends = part.source.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+                let ends = ends.map(|(at, _)| at).collect();
+                let (positions, errors) = (&mut positions, &mut errors);
+                let mut builder = Builder { part, ends, positions, errors };
                 builder.add(raw, &mut catalogue);
             }
             Err(error) => errors.push(error),
@@ -370,13 +377,15 @@ fn index_related(catalogue: &mut Catalogue) {
 
 struct Builder<'a> {
     part: &'a Part,
+    /// Where the lines of its source end.
+    ends: Vec<usize>,
     positions: &'a mut Positions,
     errors: &'a mut Vec<CatalogueError>,
 }
 
 impl Builder<'_> {
     fn mark<T>(&mut self, key: &str, spanned: &Spanned<T>) {
-        let line = line_of(&self.part.source, spanned.span().start);
+        let line = 1 + self.ends.partition_point(|end| *end < spanned.span().start);
         self.positions.put(key.to_owned(), &self.part.name, line);
     }
 

@@ -36,14 +36,18 @@ pub struct Batch {
     pub segments: Vec<Verified>,
 }
 
+/// Of a branch: the line or branch off which it goes, and how many of that one's segments come before
+/// it; then the same of that one, up to the line of the feed.
+pub type Above = Vec<(FeedId, u64)>;
+
 /// What became of one segment of a batch.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Stored {
     /// It is durable now: where it was filed and its position there. Of a forked feed this may be a
     /// branch (see [`crate::feed::fork`]).
-    Stored(FeedId, Head),
+    Stored(FeedId, Head, Above),
     /// It was durable already, there.
-    Held(FeedId, Head),
+    Held(FeedId, Head, Above),
     /// Another peer's segments came between: ask again.
     Gap(Head),
     /// Its predecessor is on a branch that is not held: ask for what is before it.
@@ -262,8 +266,11 @@ impl Session {
         let mut acks: BTreeMap<FeedId, Head> = BTreeMap::new();
         for ((feed, number), outcome) in numbers.into_iter().zip(stored) {
             match outcome {
-                Stored::Stored(filed, head) | Stored::Held(filed, head) => {
-                    self.filed(feed, number, *filed, *head);
+                Stored::Stored(filed, head, above) | Stored::Held(filed, head, above) => {
+                    if matches!(outcome, Stored::Stored(..)) {
+                        self.inbound.back.remove(&feed);
+                    }
+                    self.filed(*filed, *head, above);
                     let acked = acks.entry(*filed).or_insert(*head);
                     if head.count > acked.count {
                         *acked = *head;
@@ -290,22 +297,25 @@ impl Session {
     }
 
     /// A segment stands in the ledger, filed under `filed` at `head`.
-    fn filed(&mut self, feed: FeedId, number: u64, filed: FeedId, head: Head) {
-        self.inbound.back.remove(&feed);
+    fn filed(&mut self, filed: FeedId, head: Head, above: &Above) {
+        let mut known = self.peer.head(filed).count > 0;
         if head.count > self.held.head(filed).count {
             self.held.set(filed, head);
         }
         if head.count > self.peer.head(filed).count {
             self.peer.set(filed, head);
         }
-        if filed == feed {
-            return;
-        }
-        // What the peer calls the line is a branch here: it lacks our line from the fork on.
-        let base = (number + 1).saturating_sub(head.count);
-        if self.peer.head(feed).count > base {
-            self.peer.set(feed, Head { count: base, hash: crate::id::Hash::default() });
-            self.outbound.offer([(feed.lane, feed.slice)]);
+        // What is a branch here and not known as one to the peer is part of what the branch goes off
+        // there: the peer lacks what stands in its place here.
+        for (parent, before) in above {
+            let parent_known = self.peer.head(*parent).count > 0;
+            if !known && self.peer.head(*parent).count > *before {
+                let head = Head { count: *before, hash: crate::id::Hash::default() };
+                self.peer.set(*parent, head);
+                self.outbound.rewind(*parent, *before);
+                self.outbound.offer([(parent.lane, parent.slice)]);
+            }
+            known = parent_known;
         }
     }
 

@@ -39,6 +39,8 @@ pub struct SessionConfig {
     pub known_receipts: Vec<KnownReceipt>,
     /// What is held of the slices shared with the peer.
     pub held: Frontiers,
+    /// Branches of forked feeds, and how many segments of their feed come before each.
+    pub bases: BTreeMap<FeedId, u64>,
 }
 
 /// Everything that can happen to a session.
@@ -547,7 +549,27 @@ impl Session {
         for branch in self.outbound.branches_beside(feed) {
             self.outbound.rewind(branch, self.peer.head(branch).count);
         }
+        if head.hash == Hash::default() {
+            self.rewind_branches(feed, head.count);
+        }
         self.outbound.offer([(feed.lane, feed.slice)]);
+    }
+
+    /// The peer lacks what comes before a segment, and cannot say on which branch: all of them go back
+    /// to that number of the feed.
+    fn rewind_branches(&mut self, feed: FeedId, number: u64) {
+        let beside = |one: &FeedId| {
+            one.slice == feed.slice && one.lane == feed.lane && one.author.key == feed.author.key
+        };
+        let branches = self.config.bases.iter().filter(|(one, _)| beside(one));
+        for (branch, base) in branches.map(|(one, base)| (*one, *base)).collect::<Vec<_>>() {
+            let known = self.peer.head(branch).count;
+            let count = known.min(number.saturating_sub(base));
+            self.outbound.rewind(branch, count);
+            if count < known {
+                self.peer.set(branch, Head { count, hash: Hash::default() });
+            }
+        }
     }
 
     /// Segments missing here and there, by the frontiers known.

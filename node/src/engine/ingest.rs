@@ -45,7 +45,7 @@ impl Engine {
         let filed =
             self.store.file_segment(&one.feed, one.number, one.previous, &one.sealed, pin, now)?;
         match filed {
-            Filed::New { feed, head, forked, line_changed } => {
+            Filed::New { feed, head, forked, line_changed, above } => {
                 self.advanced.push((feed, head));
                 self.receipts_due.insert(feed.slice);
                 if forked {
@@ -60,16 +60,16 @@ impl Engine {
                     self.heal_due = Some(HealReason::Forgotten);
                 }
                 self.branch_due |= forked || feed.author != one.feed.author;
-                Ok(Stored::Stored(feed, head))
+                Ok(Stored::Stored(feed, head, above))
             }
-            Filed::Held(feed, head) => {
+            Filed::Held(feed, head, above) => {
                 let past = head.count.saturating_sub(1);
                 let position = self.store.position_in(&feed, one.number)?.unwrap_or(past);
-                Ok(Stored::Held(feed, Head { count: position + 1, hash: one.hash }))
+                Ok(Stored::Held(feed, Head { count: position + 1, hash: one.hash }, above))
             }
-            Filed::Unknown => {
+            Filed::Unknown { forked } => {
                 let head = self.store.feed(&one.feed)?.head;
-                let gap = one.number > head.count;
+                let gap = one.number > head.count && !forked;
                 Ok(if gap { Stored::Gap(head) } else { Stored::Unknown })
             }
             Filed::TooMany => {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use taizhang_core::catalogue::parse::{Part, head, parse};
-use taizhang_core::directives::{CATALOGUE, POLICY, ROSTER, SYSTEM_CATALOGUE, TREE, chain_to_text};
+use taizhang_core::catalogue::parse::{Part, head};
+use taizhang_core::directives::{
+    CATALOGUE, POLICY, ROSTER, SYSTEM_CATALOGUE, TREE, chain_to_text, parsed,
+};
 use taizhang_core::feed::entry::{Action, Person};
 use taizhang_core::id::{Lane, PlaceId, RecordId, SliceId, hex};
 use taizhang_core::place::Place;
@@ -123,17 +125,20 @@ impl Engine {
         person: &Person,
         now: UtcMillis,
     ) -> Result<(), CommandError> {
+        let heads: Result<Vec<(String, u32)>, _> = parts.iter().map(head).collect();
+        let heads = match heads {
+            Ok(heads) => heads,
+            Err(error) => return refuse(error.to_string(), error.to_string()),
+        };
+        let names: Vec<String> = heads.iter().map(|(name, _)| name.clone()).collect();
         let mut all = vec![Part { name: "system".into(), source: SYSTEM_CATALOGUE.into() }];
+        all.extend(self.directives.parts_without(&names));
         all.extend(parts.iter().cloned());
-        if let Err(errors) = parse(&all) {
+        if let Err(errors) = parsed(&all) {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             return refuse(lines.join("\n"), lines.join("\n"));
         }
-        for part in parts {
-            let (name, version) = match head(part) {
-                Ok(found) => found,
-                Err(error) => return refuse(error.to_string(), error.to_string()),
-            };
+        for (part, (name, version)) in parts.iter().zip(heads) {
             let record = RecordId(self.random());
             let keys = vec![
                 creation(CATALOGUE),

@@ -151,7 +151,9 @@ impl Engine {
     pub(super) fn texts_of(&self, place: PlaceId, ledger: &Ledger, row: &Row) -> (String, String) {
         let name = |target: &str, id: &str| self.name_of(place, target, id).unwrap_or_default();
         let title = title_of(ledger, row, &self.directives.catalogue, &name);
-        let search = search_of(ledger, row, &title);
+        // Nobody looks for words in the program's own ledgers: the catalogue's text is one of them.
+        let own = ledger.id.starts_with("sys_");
+        let search = if own { String::new() } else { search_of(ledger, row, &title) };
         (title, search)
     }
 

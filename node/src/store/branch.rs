@@ -6,6 +6,7 @@ use taizhang_core::feed::frontier::Head;
 use taizhang_core::feed::line::Pin;
 use taizhang_core::feed::segment::Sealed;
 use taizhang_core::id::{AuthorId, Epoch, FeedId, Hash};
+use taizhang_core::sync::inbound::Above;
 use taizhang_core::time::UtcMillis;
 
 use super::rows::{self, is_ledger, signed};
@@ -16,7 +17,7 @@ use super::{Store, StoreError};
 pub const BRANCHES_MAX: usize = 8;
 
 /// Where a segment was filed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Filed {
     /// It is new. `line_changed` if what counts of the feed is another branch now.
     New {
@@ -28,11 +29,16 @@ pub enum Filed {
         forked: bool,
         /// Whether another branch counts now.
         line_changed: bool,
+        /// Off what it goes.
+        above: Above,
     },
     /// It was held already, there.
-    Held(FeedId, Head),
-    /// Its predecessor is not held.
-    Unknown,
+    Held(FeedId, Head, Above),
+    /// Its predecessor is not held; whether the feed has branches, on one of which it may stand.
+    Unknown {
+        /// Whether it has.
+        forked: bool,
+    },
     /// The feed has too many branches.
     TooMany,
 }
@@ -60,14 +66,17 @@ impl Store {
         let hash = sealed.hash();
         let rows = self.rows_of_feed(real)?;
         if let Some(row) = self.row_with(&rows, number, hash)? {
-            return Ok(Filed::Held(labelled(real, row.label), self.head_of(row.id)?));
+            let above = self.above(real, &rows, row)?;
+            return Ok(Filed::Held(labelled(real, row.label), self.head_of(row.id)?, above));
         }
         let before = match number.checked_sub(1) {
             Some(before) => match self.row_with(&rows, before, previous)? {
                 Some(row) => Some(row),
-                None => return Ok(Filed::Unknown),
+                None => return Ok(Filed::Unknown { forked: rows.len() > 1 }),
             },
-            None if previous != Hash::default() => return Ok(Filed::Unknown),
+            None if previous != Hash::default() => {
+                return Ok(Filed::Unknown { forked: rows.len() > 1 });
+            }
             None => rows.iter().copied().find(|row| row.label == real.author.epoch),
         };
         let row = match before {
@@ -91,11 +100,27 @@ impl Store {
             true => self.settle_line(real, pin)?,
             false => Settled::default(),
         };
-        let filed = self.row_with(&self.rows_of_feed(real)?, number, hash)?;
+        let rows = self.rows_of_feed(real)?;
+        let filed = self.row_with(&rows, number, hash)?;
         let row = filed.ok_or_else(|| StoreError::Damaged(format!("{real}: segment {number}")))?;
         let (feed, head) = (labelled(real, row.label), self.head_of(row.id)?);
         let (forked, line_changed) = (forked || settled.filed_anew, settled.line_changed);
-        Ok(Filed::New { feed, head, forked, line_changed })
+        let above = self.above(real, &rows, row)?;
+        Ok(Filed::New { feed, head, forked, line_changed, above })
+    }
+
+    /// Off what a branch goes, and how far in; up to the line.
+    fn above(&self, real: &FeedId, rows: &[Row], row: Row) -> Result<Above, StoreError> {
+        let Some(main) = rows.iter().copied().find(|row| row.label == real.author.epoch) else {
+            return Ok(Above::new());
+        };
+        let (mut above, mut at) = (Above::new(), row);
+        while at.label != main.label && above.len() < rows.len() {
+            let (_, Some(parent)) = self.root_of(rows, main, at)? else { break };
+            above.push((labelled(real, parent.label), at.base.saturating_sub(parent.base)));
+            at = parent;
+        }
+        Ok(above)
     }
 
     pub(super) fn rows_of_feed(&self, real: &FeedId) -> Result<Vec<Row>, StoreError> {

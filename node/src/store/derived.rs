@@ -245,6 +245,9 @@ impl Store {
 
     fn set_search(&self, rowid: i64, text: &str) -> Result<(), StoreError> {
         self.derived.prepare_cached("DELETE FROM search WHERE rowid = ?1")?.execute([rowid])?;
+        if text.is_empty() {
+            return Ok(());
+        }
         self.derived
             .prepare_cached("INSERT INTO search (rowid, text) VALUES (?1, ?2)")?
             .execute(params![rowid, search_text(text)])?;

@@ -2,6 +2,8 @@
 //! first segment has the smaller hash (decision 0007). A branch that forks again goes on with the smaller hash too,
 //! so that labels mean the same on every replica that holds the same segments.
 
+use std::collections::BTreeMap;
+
 use rusqlite::params;
 use taizhang_core::feed::fork::branch_label;
 use taizhang_core::feed::line::Pin;
@@ -48,6 +50,19 @@ impl Store {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
+    /// Branches, and how many segments of their feed come before each.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn bases(&self) -> Result<BTreeMap<FeedId, u64>, StoreError> {
+        let sql = "SELECT is_ledger, place, lane, author_key, epoch, base FROM feed \
+                   WHERE epoch <> real_epoch";
+        let mut query = self.ledger.prepare_cached(sql)?;
+        let found = query.query_map([], |row| Ok((rows::feed(row, 0)?, rows::count(row, 5)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
     /// Whether a feed of a key forked here.
     pub fn has_fork(&self, key: SealKey) -> Result<bool, StoreError> {
         let sql = "SELECT 1 FROM feed WHERE author_key = ?1 AND epoch <> real_epoch";
@@ -88,7 +103,7 @@ impl Store {
     }
 
     /// The hash of a row's first segment, and the row that it goes on from.
-    fn root_of(
+    pub(super) fn root_of(
         &self,
         rows: &[Row],
         main: Row,

@@ -4,13 +4,14 @@
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts as _, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use taizhang_core::id::Level;
 
-use super::shell::{cookie, is_english};
+use super::account::sign_in_again;
+use super::shell::{Visitor, cookie, is_english};
 use super::words::word;
 use super::{PageError, ROUTES};
 use crate::account::{Duty, Session};
@@ -18,6 +19,8 @@ use crate::driver::Replica;
 
 /// Name of the session's cookie.
 pub const SESSION_COOKIE: &str = "taizhang_session";
+/// Bytes of a form that waits for a new session: the longest notes with room.
+const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -144,6 +147,27 @@ async fn checked_form(request: Request, session: &Session) -> Result<Request, Re
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
+/// To the sign-in page: back to what was wanted, or with the form that was sent, so that nothing typed
+/// is lost.
+async fn without_session(gate: &Gate, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    if request.method() == Method::GET {
+        return Redirect::to(&format!("/signin?next={path}")).into_response();
+    }
+    let kind = text(request.headers(), header::CONTENT_TYPE);
+    if !kind.starts_with("application/x-www-form-urlencoded") {
+        return Redirect::to("/signin?next=/").into_response();
+    }
+    let (mut parts, body) = request.into_parts();
+    let Ok(fields) = to_bytes(body, KEPT_BYTES_MAX).await else {
+        return Redirect::to("/signin?next=/").into_response();
+    };
+    match Visitor::from_request_parts(&mut parts, &()).await {
+        Ok(visitor) => sign_in_again(&gate.replica, &visitor, &path, &fields),
+        Err(never) => match never {},
+    }
+}
+
 fn refused(english: bool) -> Response {
     let text = word("account.not_allowed", english);
     let back = word("account.back", english);
@@ -186,11 +210,7 @@ async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
     let token = cookie(headers, SESSION_COOKIE).unwrap_or_default();
     let session = gate.replica.session(&token);
     let session = session.map_err(|error| PageError::from(error).into_response())?;
-    let Some(session) = session else {
-        let wanted = request.uri().path();
-        let next = if request.method() == Method::GET { wanted } else { "/" };
-        return Err(Redirect::to(&format!("/signin?next={next}")).into_response());
-    };
+    let Some(session) = session else { return Err(without_session(gate, request).await) };
     let level = gate.replica.identity().checked.name.level();
     if !need.allows(session.account.duty, level) {
         return Err(refused(is_english(headers)));

@@ -2,7 +2,8 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Query, State};
+use axum::body::Body;
+use axum::extract::{FromRequest as _, Query, Request, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
@@ -111,7 +112,7 @@ pub async fn set_up(
         account(&login, &form.name, &form.role, Duty::Reviewer, &password),
     ];
     match replica.add_accounts(both, true).await {
-        Ok(()) => signed_in(&replica, &login, password, "/").await,
+        Ok(()) => Ok(to_next(&signed_in(&replica, &login, password).await?, "/")),
         Err(error) => {
             let error = refusal(&error, visitor.english);
             let typed =
@@ -121,18 +122,19 @@ pub async fn set_up(
     }
 }
 
-async fn signed_in(
-    replica: &Replica,
-    login: &str,
-    password: String,
-    next: &str,
-) -> Result<Response, PageError> {
-    let token = replica.sign_in(login, password).await?.token;
+async fn signed_in(replica: &Replica, login: &str, password: String) -> Result<String, PageError> {
+    Ok(replica.sign_in(login, password).await?.token)
+}
+
+fn session_cookie(token: &str) -> String {
     let token = taizhang_core::id::hex(token.as_bytes());
     let seconds = SESSION_MS / 1000;
-    let kept =
-        format!("{SESSION_COOKIE}={token}; Path=/; SameSite=Strict; HttpOnly; Max-Age={seconds}");
-    Ok(([(header::SET_COOKIE, kept)], Redirect::to(onward(next))).into_response())
+    format!("{SESSION_COOKIE}={token}; Path=/; SameSite=Strict; HttpOnly; Max-Age={seconds}")
+}
+
+fn to_next(token: &str, next: &str) -> Response {
+    let kept = [(header::SET_COOKIE, session_cookie(token))];
+    (kept, Redirect::to(onward(next))).into_response()
 }
 
 #[derive(Template)]
@@ -142,6 +144,66 @@ struct SignIn {
     error: String,
     login: String,
     next: String,
+    kept: Kept,
+}
+
+/// A form that was sent after its session had ended: what was typed waits until somebody has signed in.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Kept {
+    /// Where it was sent.
+    kept_to: String,
+    /// Its fields, as a browser sends them.
+    kept: String,
+}
+
+#[derive(Template)]
+#[template(path = "kept.html")]
+struct KeptPage {
+    frame: Frame,
+    action: String,
+    csrf: String,
+    fields: Vec<(String, String)>,
+}
+
+/// The sign-in page for whoever sent a form without a session.
+pub(super) fn sign_in_again(
+    replica: &Replica,
+    visitor: &Visitor,
+    sent_to: &str,
+    fields: &[u8],
+) -> Response {
+    let (kept_to, kept) = (sent_to.to_owned(), String::from_utf8_lossy(fields).into_owned());
+    let page = SignIn {
+        frame: Frame { path: "/signin".into(), ..Frame::new(replica, visitor) },
+        error: String::new(),
+        login: String::new(),
+        next: "/".into(),
+        kept: Kept { kept_to, kept },
+    };
+    match page.render() {
+        Ok(page) => (axum::http::StatusCode::UNAUTHORIZED, Html(page)).into_response(),
+        Err(error) => PageError::from(error).into_response(),
+    }
+}
+
+/// The form that waited, with the word of the new session: one press sends it again.
+async fn kept_page(
+    replica: &Replica,
+    visitor: &Visitor,
+    token: &str,
+    kept: &Kept,
+) -> Result<Html<String>, PageError> {
+    let csrf = replica.session(token)?.map(|session| session.csrf).unwrap_or_default();
+    let sent = Request::post("/")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(kept.kept.clone()))
+        .map_err(|error| PageError::Sheet(error.to_string()))?;
+    let Form(mut fields): Form<Vec<(String, String)>> =
+        Form::from_request(sent, &()).await.map_err(|error| PageError::Sheet(error.to_string()))?;
+    fields.retain(|(name, _)| name != "csrf");
+    let frame = Frame { path: "/".into(), ..Frame::new(replica, visitor) };
+    Ok(Html(KeptPage { frame, action: onward(&kept.kept_to).into(), csrf, fields }.render()?))
 }
 
 /// Where to go after sign-in.
@@ -162,7 +224,8 @@ pub async fn sign_in_form(
     visitor: Visitor,
 ) -> Page {
     let frame = Frame::new(&replica, &visitor);
-    let page = SignIn { frame, error: String::new(), login: String::new(), next: after.next };
+    let (error, login, kept) = Default::default();
+    let page = SignIn { frame, error, login, next: after.next, kept };
     Ok(Html(page.render()?))
 }
 
@@ -173,6 +236,8 @@ pub struct SignInForm {
     password: String,
     #[serde(default)]
     next: String,
+    #[serde(flatten)]
+    kept: Kept,
 }
 
 /// Opens a session.
@@ -185,14 +250,19 @@ pub async fn sign_in(
     visitor: Visitor,
     Form(form): Form<SignInForm>,
 ) -> Result<Response, PageError> {
-    match signed_in(&replica, &form.login, form.password, &form.next).await {
+    match signed_in(&replica, &form.login, form.password).await {
         Err(PageError::Command(error @ CommandError::Refused(_))) => {
             let error = refusal(&error, visitor.english);
             let frame = Frame::new(&replica, &visitor);
-            let page = SignIn { frame, error, login: form.login, next: form.next };
+            let page = SignIn { frame, error, login: form.login, next: form.next, kept: form.kept };
             Ok((axum::http::StatusCode::UNAUTHORIZED, Html(page.render()?)).into_response())
         }
-        other => other,
+        Err(error) => Err(error),
+        Ok(token) if form.kept.kept_to.is_empty() => Ok(to_next(&token, &form.next)),
+        Ok(token) => {
+            let page = kept_page(&replica, &visitor, &token, &form.kept).await?;
+            Ok(([(header::SET_COOKIE, session_cookie(&token))], page).into_response())
+        }
     }
 }
 
