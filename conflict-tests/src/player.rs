@@ -6,6 +6,7 @@ mod bundles;
 mod faults;
 mod hostile;
 
+use taizhang_core::catalogue::parse::Part;
 use taizhang_core::id::{Level, RecordId, SliceId};
 use taizhang_core::sabotage::Sabotage;
 use taizhang_node::engine::Engine;
@@ -58,10 +59,26 @@ pub struct Player {
     counter: u32,
 }
 
+/// Parts of the catalogue that no player writes, and to which no other part refers: every office would only
+/// apply and never use them.
+const UNPLAYED: [&str; 5] = [
+    "star_rating.toml",
+    "toilet_renovation.toml",
+    "problem_ticket.toml",
+    "guidance_followup.toml",
+    "filial_fund.toml",
+];
+
+fn ledgers() -> Vec<Part> {
+    let mut parts = taizhang_core::base_catalogue();
+    parts.retain(|part| !UNPLAYED.contains(&part.name.as_str()));
+    parts
+}
+
 impl Player {
     /// A world at work: enrolled, in sync, with rights opened.
     pub fn new(seed: u64, plan: &Plan, sabotage: Option<Sabotage>) -> Self {
-        let world = World::new(seed, plan.offices, sabotage);
+        let world = World::with(seed, plan.offices, sabotage, &ledgers());
         let mut player = Self {
             world,
             registers: Registers::default(),

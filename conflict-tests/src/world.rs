@@ -173,6 +173,20 @@ impl World {
     ///
     /// If the machine gives no temporary folder: no simulation is possible then.
     pub fn new(seed: u64, count: usize, sabotage: Option<Sabotage>) -> Self {
+        Self::with(seed, count, sabotage, &taizhang_core::base_catalogue())
+    }
+
+    /// A world whose city publishes other parts.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::new`]; also if the parts are no sound catalogue.
+    pub fn with(
+        seed: u64,
+        count: usize,
+        sabotage: Option<Sabotage>,
+        parts: &[taizhang_core::catalogue::parse::Part],
+    ) -> Self {
         sabotage::choose(sabotage);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut world = Self {
@@ -194,7 +208,7 @@ impl World {
             crash_percent: 0,
             _folder: folder,
         };
-        world.found();
+        world.found(parts);
         for node in 1..count {
             world.enrol(node);
             world.settle(400);
@@ -221,7 +235,7 @@ impl World {
         engine
     }
 
-    fn found(&mut self) {
+    fn found(&mut self, parts: &[taizhang_core::catalogue::parse::Part]) {
         let (name, byte, level, _) = OFFICES[0];
         let (replica, seal) = (ReplicaId(self.seed_bytes()), self.seed_bytes());
         let founded = found(place_id(byte), replica, seal, self.now.0 / 1000).expect("a network");
@@ -234,10 +248,9 @@ impl World {
             (place_id(3), vec![place(7, Level::Township)]),
             (place_id(4), vec![place(5, Level::Village), place(6, Level::Village)]),
         ];
-        let parts = taizhang_core::base_catalogue();
         engine.begin().expect("begin");
         let city = place(1, Level::City);
-        engine.found_city(&city, &children, &parts, self.now).expect("the city's directives");
+        engine.found_city(&city, &children, parts, self.now).expect("the city's directives");
         engine.commit().expect("commit");
         self.replicas.push(Replica {
             name,

@@ -35,7 +35,9 @@ pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// longer behind a photo.
 pub const BLOB_PART_BYTES: usize = 32 * 1024;
 /// Missing blobs that one link is told of at a time; the rest follow when it greets again.
-pub const BLOBS_WANTED_MAX: i64 = 4096;
+pub const BLOBS_WANTED_MAX: usize = 4096;
+/// Bytes that stay free when a blob of another office is taken: what this office saves goes on for months.
+pub const BLOB_RESERVE_BYTES: u64 = 1024 * 1024 * 1024;
 /// Bytes of an attachment's name in its key: with two hashes of 64 digits, two lengths and the field's
 /// name it stays under [`KEY_BYTES_MAX`].
 pub const ATTACHMENT_NAME_BYTES_MAX: usize = 48;

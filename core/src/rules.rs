@@ -176,11 +176,12 @@ impl Evaluator {
                 dated: false,
             });
         }
+        // The row's names are the same for all of its rules.
+        let own = self.context(Some((ledger, row, id)), as_of);
+        let day = row.business_date(ledger);
         for rule in ledger.rules.iter().filter(|rule| !rule.about_place) {
-            let day = row.business_date(ledger);
-            if let Some((outcome, reason)) =
-                self.apply(rule, Some((ledger, row, id)), around, day, as_of)
-            {
+            let result = Self::apply_in(&own, rule, Some((row, id)), around, day);
+            if let Some((outcome, reason)) = result {
                 let dated = rule.dated;
                 let (rule, severity) = (rule.id.clone(), rule.severity);
                 found.push(Finding { rule, severity, outcome, reason, dated });
@@ -237,8 +238,18 @@ impl Evaluator {
         day: Date,
         as_of: Date,
     ) -> Option<(Outcome, String)> {
-        let mut context = self.context(subject, as_of);
-        match rule.applies.as_ref().map(|applies| applies.holds(&context)) {
+        let own = self.context(subject, as_of);
+        Self::apply_in(&own, rule, subject.map(|(_, row, id)| (row, id)), around, day)
+    }
+
+    fn apply_in(
+        own: &Context<'_, '_>,
+        rule: &Rule,
+        subject: Option<(&Row, RecordId)>,
+        around: &dyn Surroundings,
+        day: Date,
+    ) -> Option<(Outcome, String)> {
+        match rule.applies.as_ref().map(|applies| applies.holds(own)) {
             None | Some(Ok(true)) => {}
             Some(Ok(false)) => return None,
             Some(Err(reason)) => return Some((Outcome::Defect, reason)),
@@ -253,12 +264,13 @@ impl Evaluator {
             };
             params.insert(id.as_str().into(), cel_value(&value));
         }
+        let mut context = own.new_inner_scope();
         add(&mut context, "p", CelValue::Map(Map { map: Arc::new(params) }));
         for (name, uses) in &rule.uses {
             let Some(related_ledger) = around.ledger(&uses.ledger) else {
                 return Some((Outcome::Unchecked, format!("ledger {} is missing", uses.ledger)));
             };
-            let rows = around.related(subject.map(|(_, row, id)| (row, id)), uses);
+            let rows = around.related(subject, uses);
             if rows.len() > limits::RELATED_ROWS_MAX {
                 return Some((Outcome::Unchecked, format!("`{name}` has too many rows")));
             }

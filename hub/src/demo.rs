@@ -2,6 +2,7 @@
 
 pub mod data;
 pub mod process;
+pub mod sample;
 pub mod story;
 
 use std::process::ExitCode;

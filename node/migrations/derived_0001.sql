@@ -34,6 +34,8 @@ CREATE TABLE record (
   state       TEXT    NOT NULL,
   is_void     INTEGER NOT NULL,
   conflicts   INTEGER NOT NULL,
+  -- Whether certified content has changed: 待复核 or 需重新签字.
+  recheck     INTEGER NOT NULL,
   title       TEXT    NOT NULL,
   -- Highest wall time of a counted change. Display only.
   changed_ms  INTEGER NOT NULL,
@@ -47,6 +49,7 @@ CREATE TABLE record (
 CREATE INDEX record_by_ledger ON record (ledger, place, is_void, title);
 CREATE INDEX record_by_id ON record (record);
 CREATE INDEX record_in_conflict ON record (conflicts) WHERE conflicts > 0;
+CREATE INDEX record_to_recheck ON record (ledger) WHERE recheck > 0;
 
 CREATE TABLE link (
   -- Value of an indexed field of a record.

@@ -138,6 +138,8 @@ fn pragmas(connection: &Connection, synchronous: &str) -> Result<(), StoreError>
          PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -8192; \
          PRAGMA busy_timeout = 5000;"
     ))?;
+    // A plan never depends on the values bound: else a statement is compiled again when they change.
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(())
 }
@@ -251,12 +253,17 @@ impl Store {
     ///
     /// [`StoreError::DiskFull`].
     pub fn room(&self) -> Result<(), StoreError> {
+        self.room_beyond(DISK_RESERVE_BYTES)
+    }
+
+    /// Whether more than some bytes are free.
+    pub(crate) fn room_beyond(&self, reserve: u64) -> Result<(), StoreError> {
         let free = match self.durability {
             Durability::Full => fs4::available_space(&self.folder),
             Durability::Simulated => return Ok(()),
         };
         match free {
-            Ok(free) if free < DISK_RESERVE_BYTES => Err(StoreError::DiskFull),
+            Ok(free) if free < reserve => Err(StoreError::DiskFull),
             _ => Ok(()),
         }
     }

@@ -1,6 +1,7 @@
 //! Small pictures of photos: a slow line brings them first, and a page shows them at once.
 
 use std::io::Cursor;
+use std::sync::Mutex;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageDecoder as _, ImageReader, Limits};
@@ -15,6 +16,8 @@ const SMALL_BYTES: usize = 24 * 1024;
 /// Bytes that decoding may take: a photo of 20 megapixels, on a PC of 1 GiB.
 const DECODED_BYTES_MAX: u64 = 96 * 1024 * 1024;
 
+static TURN: Mutex<()> = Mutex::new(());
+
 /// A smaller picture; none for what is small, is no picture, or cannot be read as one: the original is
 /// kept all the same.
 pub(crate) fn thumbnail(bytes: &[u8], media: Media) -> Option<Vec<u8>> {
@@ -26,6 +29,11 @@ pub(crate) fn thumbnail(bytes: &[u8], media: Media) -> Option<Vec<u8>> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().ok()?;
     reader.limits(limits);
     let mut decoder = reader.into_decoder().ok()?;
+    if decoder.total_bytes() > DECODED_BYTES_MAX {
+        return None;
+    }
+    // One at a time: a PC of 1 GiB has no room for several.
+    let _turn = TURN.lock().ok()?;
     let turned = decoder.orientation().ok()?;
     let mut small = DynamicImage::from_decoder(decoder).ok()?.thumbnail(SIDE, SIDE);
     small.apply_orientation(turned);
@@ -55,5 +63,17 @@ mod tests {
         // Half a photo, or none: whatever it is, no panic.
         drop(thumbnail(&bytes, Media::Jpeg));
         assert_eq!(thumbnail(&[0xff; 50_000], Media::Jpeg), None);
+    }
+
+    #[test]
+    fn a_picture_that_unpacks_to_gigabytes_is_left_alone() {
+        let plain = image::RgbImage::from_pixel(64, 64, image::Rgb([9, 9, 9]));
+        let mut bytes = Vec::new();
+        plain.write_with_encoder(JpegEncoder::new(&mut bytes)).unwrap();
+        // Height and width of its frame, as large as a JPEG can state.
+        let frame = bytes.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+        bytes[frame + 5..frame + 9].fill(0xff);
+        bytes.resize(50_000, 0);
+        assert_eq!(thumbnail(&bytes, Media::Jpeg), None);
     }
 }

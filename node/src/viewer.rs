@@ -45,6 +45,14 @@ impl Viewer {
                 _ => Sight::Hidden,
             };
         }
+        // The whole account number is for those who pay (DOMAIN.md §5.2).
+        if field.kind == FieldKind::BankNo {
+            return match self.duty {
+                Some(Duty::Administrator | Duty::Inspector) => Sight::Hidden,
+                Some(_) if self.revealed && self.level == Level::County => Sight::Full,
+                _ => Sight::Ends,
+            };
+        }
         match (self.duty, field.privacy) {
             (_, 0 | 1) if !number => Sight::Full,
             (Some(Duty::Administrator), _) | (Some(Duty::Inspector), 3..) => Sight::Hidden,

@@ -354,6 +354,7 @@ impl World {
                     let read = self.engine(node).store.read_for_peer(&wanted).expect("a read");
                     self.feed(index, at_child, Input::SegmentsRead(read));
                 }
+                Output::ListBlobs => self.list_blobs(index, at_child),
                 Output::ReadBlob { slice, hash, from } => {
                     let part = self.engine(node).store.read_blob(slice, hash, from);
                     let part = part.expect("a read");
@@ -398,10 +399,16 @@ impl World {
         }
     }
 
+    fn list_blobs(&mut self, index: usize, at_child: bool) {
+        let place = self.replicas[self.end(index, !at_child)].place;
+        let node = self.end(index, at_child);
+        let missing = self.engine(node).missing_blobs(place).expect("missing blobs");
+        self.feed(index, at_child, Input::BlobsMissing(missing));
+    }
+
     fn reported(&mut self, index: usize, at_child: bool, node: Node, report: Report) {
         if matches!(report, Report::Greeted { .. }) {
-            let missing = self.engine(node).store.missing_blobs().expect("missing blobs");
-            self.feed(index, at_child, Input::BlobsMissing(missing));
+            self.list_blobs(index, at_child);
         }
         if let Report::Greeted { send_receipts: true, known } = &report {
             let link = &self.links[index];

@@ -6,6 +6,8 @@ use taizhang_core::limits;
 use taizhang_core::record::attachment::{Attachment, BlobRef, Media};
 use taizhang_core::sync::message::Message;
 use taizhang_core::sync::session::Report;
+use taizhang_node::file::backup::{backup, restore};
+use taizhang_node::store::blobs::blob_path;
 
 const CITY: Node = 0;
 const COUNTY: Node = 1;
@@ -150,4 +152,23 @@ fn two_who_add_photos_apart_keep_both_and_what_is_taken_away_stays_in_the_histor
     world.settle(4_000);
     assert_eq!(world.engine(CITY).find(record).unwrap().row.sets["photo_before"].len(), 1);
     assert!(holds(&mut world, CITY, one), "the bytes stay");
+}
+
+/// Goal: a backup brings back the photos that no other office has yet.
+#[test]
+fn a_backup_holds_the_photos() {
+    let mut world = World::new(6, 4, None);
+    let link = world.link_of(VILLAGE);
+    world.set_link(link, false);
+    let record = file(&mut world, VILLAGE);
+    let blob = attach(&mut world, VILLAGE, record, &photo(1, 40_000));
+    let folder = tempfile::tempdir().unwrap();
+    let (target, data) = (folder.path().join("backup"), folder.path().join("data"));
+    // A replica of the simulator keeps its keys outside its folder.
+    std::fs::create_dir_all(world.engine(VILLAGE).store.folder().join("identity")).unwrap();
+    let now = world.now_at(VILLAGE);
+    backup(world.engine(VILLAGE), &target, now).unwrap();
+    restore(&target, &data).unwrap();
+    let bytes = std::fs::read(blob_path(&data, blob.hash)).unwrap();
+    assert_eq!(bytes, photo(1, 40_000));
 }

@@ -16,6 +16,8 @@ use taizhang_node::ops::account::{AccountRequest, NewAccount};
 use crate::office::Office;
 
 pub(crate) const PASSWORD: &str = "taizhang-test";
+/// Pixels across a kept screen.
+const SCREEN_WIDTH: u32 = 800;
 /// Patience for what another office must send.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -189,10 +191,12 @@ impl Desk {
         let path = self.path().await;
         for lang in ["en", "zh"] {
             self.go(&format!("/lang?to={lang}&back={path}")).await;
-            let image = self.client.screenshot().await.unwrap();
-            let file = std::path::Path::new(&folder).join(format!("{name}-{lang}.png"));
+            let shot = self.client.screenshot().await.unwrap();
+            let file = std::path::Path::new(&folder).join(format!("{name}-{lang}.jpg"));
             std::fs::create_dir_all(&folder).unwrap();
-            std::fs::write(file, image).unwrap();
+            let whole = image::load_from_memory(&shot).unwrap();
+            let half = whole.resize(SCREEN_WIDTH, u32::MAX, image::imageops::FilterType::Triangle);
+            half.to_rgb8().save(file).unwrap();
         }
     }
 }

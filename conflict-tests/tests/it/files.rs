@@ -54,6 +54,9 @@ fn a_village_without_a_network_lives_on_bundles_for_a_month() {
     cut_village(&mut world);
     let slice = SliceId::ledger(world.replicas[VILLAGE].place);
     let mut records: Vec<RecordId> = Vec::new();
+    let toilet = [("file_no", "001"), ("householder", "张三")];
+    let toilet = world.create(VILLAGE, "toilet_renovation", &toilet);
+    let mut photos = Vec::new();
     for day in 1..=30_i64 {
         world.now = world.now.plus(DAY_MS);
         let record = world.household(VILLAGE, "张三");
@@ -61,6 +64,10 @@ fn a_village_without_a_network_lives_on_bundles_for_a_month() {
         records.push(record);
         if let Some(earlier) = records.get(records.len().wrapping_sub(5)) {
             world.set(TOWNSHIP, *earlier, "bank_holder", &format!("户{day}"));
+        }
+        if day == 10 || day == 25 {
+            let photo: Vec<u8> = (0..90_000_i64).map(|at| (at * day).to_le_bytes()[0]).collect();
+            photos.push(world.attach(VILLAGE, toilet, "photo_after", &photo));
         }
         if day == 5 || day == 20 {
             let param = "min_income_measures_per_household";
@@ -79,6 +86,9 @@ fn a_village_without_a_network_lives_on_bundles_for_a_month() {
         assert!(world.settle(3000));
         carry(&mut world, TOWNSHIP, VILLAGE);
         assert!(world.settle(500));
+    }
+    for photo in photos {
+        assert_eq!(world.engine(0).store.have_of(photo), photo.bytes, "the city has the photo");
     }
     for node in [0, 1, TOWNSHIP, VILLAGE] {
         for record in &records {

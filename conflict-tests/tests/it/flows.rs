@@ -273,6 +273,9 @@ async fn signed_twice(village: &Office, clerk: &Desk, signer: &Desk, subsidy: &s
         if round == 0 {
             clerk.edit(subsidy, &[("annual_wage", "23000")]).await;
             clerk.sees("需重新签字").await;
+            clerk.go("/").await;
+            clerk.sees("待复核或需重新签字").await;
+            clerk.go(subsidy).await;
             clerk.screen("sign-again").await;
         }
     }

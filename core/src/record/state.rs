@@ -69,6 +69,13 @@ pub struct StateFold {
     pub pending: Vec<String>,
 }
 
+impl StateFold {
+    /// Whether somebody must look again at what was certified.
+    pub fn is_to_recheck(&self) -> bool {
+        self.needs_recheck || !self.lapsed.is_empty()
+    }
+}
+
 struct Line<'a> {
     change: usize,
     line: TransitionLine,

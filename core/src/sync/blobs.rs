@@ -34,6 +34,8 @@ pub(super) struct Blobs {
     asked: Option<((u64, Hash), bool)>,
     /// The peer said that it has none, or gave bytes that are not what their name says.
     absent: BTreeSet<Hash>,
+    /// A part of what was asked for is being written.
+    taking: bool,
     /// Parts being read for the peer.
     reads: u32,
 }
@@ -42,7 +44,8 @@ impl Session {
     /// Blobs that records name and that are not here.
     pub(super) fn blobs_missing(&mut self, missing: &[MissingBlob]) {
         for one in missing {
-            if !self.shares(one.slice) {
+            // The rest is told again when these have come.
+            if !self.shares(one.slice) || self.blobs.wanted.len() >= limits::BLOBS_WANTED_MAX {
                 continue;
             }
             self.blobs.wanted.entry((one.blob.bytes, one.blob.hash)).or_insert(*one);
@@ -54,7 +57,7 @@ impl Session {
         // What came over this link is no longer wanted; what is, came by another way.
         let elsewhere = self.blobs.wanted.remove(&(blob.bytes, blob.hash)).is_some();
         if self.blobs.asked.is_some_and(|((_, hash), _)| hash == blob.hash) {
-            self.blobs.asked = None;
+            (self.blobs.asked, self.blobs.taking) = (None, false);
         }
         if elsewhere && self.shares(slice) && self.has_greeted() {
             self.send(Message::HaveBlob { slice, hash: blob.hash });
@@ -76,10 +79,15 @@ impl Session {
     /// What was asked in vain, or got no answer in time, may be asked again.
     pub(super) fn ask_for_blobs_again(&mut self) {
         self.blobs.absent.clear();
-        self.blobs.asked = match self.blobs.asked {
-            Some((key, false)) => Some((key, true)),
-            _ => None,
-        };
+        if !self.blobs.taking {
+            self.blobs.asked = match self.blobs.asked {
+                Some((key, false)) => Some((key, true)),
+                _ => None,
+            };
+        }
+        if self.blobs.wanted.is_empty() && self.has_greeted() {
+            self.outputs.push_back(Output::ListBlobs);
+        }
     }
 
     pub(super) fn blob_wanted(&mut self, slice: SliceId, hash: Hash, from: u64) {
@@ -99,8 +107,9 @@ impl Session {
     }
 
     pub(super) fn blob_part(&mut self, hash: Hash, from: u64, bytes: Vec<u8>) {
-        let Some((key, _)) = self.blobs.asked.filter(|((_, asked), _)| *asked == hash) else {
-            // Asked for before the blob came by another way.
+        let asked = self.blobs.asked.filter(|((_, asked), _)| *asked == hash && !self.blobs.taking);
+        let Some((key, _)) = asked else {
+            // Came twice, or was asked for before the blob came by another way.
             return;
         };
         let Some(one) = self.blobs.wanted.get(&key).copied() else { return };
@@ -115,20 +124,31 @@ impl Session {
             // Came twice.
             return;
         }
-        if from > one.have || !fits {
+        if from > one.have {
             self.strike("gives parts of a blob that were not asked for");
             return;
         }
+        if !fits {
+            // Not what the name says: whoever wrote the name may be wrong, not whoever has the bytes.
+            self.blobs.asked = None;
+            self.blobs.absent.insert(hash);
+            return;
+        }
+        self.blobs.taking = true;
         self.outputs.push_back(Output::TakeBlob { blob: one.blob, from, bytes });
     }
 
     /// A part was written, and so much of the blob is here now; all of it if its hash is right, none
-    /// of it if it is wrong.
-    pub(super) fn blob_taken(&mut self, blob: BlobRef, have: u64) {
+    /// of it if it is wrong. Nothing if there is no room for it.
+    pub(super) fn blob_taken(&mut self, blob: BlobRef, have: Option<u64>) {
         let key = (blob.bytes, blob.hash);
         if self.blobs.asked.is_some_and(|(asked, _)| asked == key) {
-            self.blobs.asked = None;
+            (self.blobs.asked, self.blobs.taking) = (None, false);
         }
+        let Some(have) = have else {
+            self.blobs.absent.insert(blob.hash);
+            return;
+        };
         if have >= blob.bytes {
             self.blobs.wanted.remove(&key);
             return;

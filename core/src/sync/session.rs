@@ -53,8 +53,9 @@ pub enum Input {
     BlobHeld(SliceId, BlobRef),
     /// A part of a blob that the peer asked for: where it begins, and its bytes; none if not held.
     BlobRead(Hash, u64, Vec<u8>),
-    /// A part was written: bytes of the blob that are here now, 0 if they were wrong.
-    BlobTaken(BlobRef, u64),
+    /// A part was written: bytes of the blob that are here now, 0 if they were wrong; none if there is
+    /// no room.
+    BlobTaken(BlobRef, Option<u64>),
     /// Blobs that records name and that are not here.
     BlobsMissing(Vec<MissingBlob>),
     /// The chain asked for was read: the key that it certifies, or why it is refused.
@@ -143,6 +144,8 @@ pub enum Output {
     Send(Message),
     /// Store these, in this order.
     Commit(BatchId, Batch),
+    /// Say which blobs are missing.
+    ListBlobs,
     /// Read a certificate chain.
     ReadChain(Vec<Vec<u8>>),
     /// Read segments.

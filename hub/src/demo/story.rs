@@ -1,6 +1,6 @@
 //! The story: enrolment, a working day, an outage, and what arrived where and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use taizhang_node::ops::account::{AccountRequest, NewAccount};
 use super::DemoArgs;
 use super::data::{measures_sheet, village};
 use super::process::{Link, Office};
+use super::sample;
 use crate::init::{SHANGQIU, read_places};
 
 const COUNTY: &str = "411423000000";
@@ -27,6 +28,9 @@ const OTHER_TOWNSHIP: &str = "411423102000";
 const CITY_DOC: &str = "商办〔2018〕99号";
 const COUNTY_DOC: &str = "宁脱贫〔2018〕5号";
 const PARAM: &str = "min_income_measures_per_household";
+/// Households of the sample at most: one village shows every ledger.
+const SAMPLE_HOUSEHOLDS: usize = 40;
+
 /// Patience for anything to arrive on loopback.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -60,6 +64,7 @@ pub fn tell(args: &DemoArgs) -> Result<Vec<String>, String> {
     let household = story.working_day(args, folder.path())?;
     let before = story.figures("汇总(断网前) · city's roll-up before the outage")?;
     story.outage(args, household, &before)?;
+    story.sample(args, folder.path())?;
     println!("\n到达情况 · what arrived where and when");
     print::table(&story.rows);
     println!("\n网页 · pages (登录名 login {}，口令 password {})", LOGIN.0, LOGIN.1);
@@ -469,6 +474,28 @@ impl Story {
             let detail = sound.as_ref().err().cloned().unwrap_or_else(|| "check".into());
             self.check("校验 seals, chains, roll-ups", name, &detail, sound.is_ok());
         }
+    }
+
+    /// The last village gets a sample of every ledger, which reaches the county.
+    fn sample(&mut self, args: &DemoArgs, folder: &Path) -> Result<(), String> {
+        let lines = sample::village(args.seed, args.households.min(SAMPLE_HOUSEHOLDS));
+        let ledgers: BTreeSet<&str> = lines.iter().map(|line| line.ledger).collect();
+        let village = &self.offices[self.offices.len() - 1];
+        let county = &self.offices[COUNTY_AT];
+        let total = |office: &Office| -> u64 {
+            ledgers.iter().map(|ledger| count(office, ledger, "")).sum()
+        };
+        let before = total(county);
+        let path = folder.join("sample.jsonl");
+        std::fs::write(&path, sample::to_jsonl(&lines)).map_err(|error| error.to_string())?;
+        let (ledger, person) = (String::new(), person("村文书", "village_clerk"));
+        let done = village.ask(&Request::Import { path, ledger, preview: false, person })?;
+        let wanted = before + lines.len() as u64;
+        let arrived = county.wait_for(PATIENCE, "the sample", |county| total(county) >= wanted);
+        let detail = format!("{} ledgers, {} records", ledgers.len(), done["records"]);
+        let name = county.name.clone();
+        self.check("每个台账的样本 a sample of every ledger", &name, &detail, arrived.is_ok());
+        Ok(())
     }
 
     fn hashes_agree(&mut self, names: &[String]) -> Result<(), String> {

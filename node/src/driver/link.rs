@@ -186,6 +186,7 @@ impl Link {
                 Output::Read(wanted) => self.ask(move |engine| {
                     Ok(Input::SegmentsRead(engine.store.read_for_peer(&wanted)?))
                 }),
+                Output::ListBlobs => self.list_blobs(),
                 Output::ReadBlob { slice, hash, from } => self.ask(move |engine| {
                     Ok(Input::BlobRead(hash, from, engine.store.read_blob(slice, hash, from)?))
                 }),
@@ -208,7 +209,7 @@ impl Link {
             Report::Greeted { send_receipts, known } => {
                 self.replica.set_link(peer.replica, |state| state.connected = true);
                 self.contact(false);
-                self.ask(|engine| Ok(Input::BlobsMissing(engine.store.missing_blobs()?)));
+                self.list_blobs();
                 if send_receipts {
                     self.ask(move |engine| {
                         Ok(Input::SendReceipts(engine.receipts_for(peer.place, &known)?))
@@ -240,6 +241,12 @@ impl Link {
             }
             Report::NotYet(feed, reason) => tracing::info!(%feed, reason, "not yet"),
         }
+    }
+
+    /// Tells the session which blobs are missing here.
+    fn list_blobs(&self) {
+        let place = self.peer.place;
+        self.ask(move |engine| Ok(Input::BlobsMissing(engine.missing_blobs(place)?)));
     }
 
     fn contact(&self, in_sync: bool) {

@@ -1,11 +1,13 @@
 //! Attachments: which blobs records name, and the bytes that come and go.
 
 use taizhang_core::catalogue::{Field, FieldKind, Ledger, Text};
-use taizhang_core::id::{RecordId, SliceId};
+use taizhang_core::id::{PlaceId, RecordId, SliceId};
+use taizhang_core::place::is_shared;
 use taizhang_core::record::attachment::{Attachment, BlobRef};
 use taizhang_core::record::edit::KeyWrite;
 use taizhang_core::record::fold::Row;
 use taizhang_core::record::value::Value;
+use taizhang_core::sync::blobs::MissingBlob;
 
 use super::values::FieldError;
 use super::{Engine, Event};
@@ -75,14 +77,29 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes a part of a blob; gives how much of it is here then.
+    /// Blobs that are missing here of slices shared with a peer.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn take_blob(&mut self, blob: BlobRef, from: u64, part: &[u8]) -> Result<u64, StoreError> {
+    pub fn missing_blobs(&self, peer: PlaceId) -> Result<Vec<MissingBlob>, StoreError> {
+        let (own, tree) = (self.place(), &self.directives.tree);
+        self.store.missing_blobs(|slice| is_shared(own, peer, slice, tree))
+    }
+
+    /// Takes a part of a blob; gives how much of it is here then, or none if there is no room.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn take_blob(
+        &mut self,
+        blob: BlobRef,
+        from: u64,
+        part: &[u8],
+    ) -> Result<Option<u64>, StoreError> {
         let have = self.store.take_blob_part(blob, from, part)?;
-        if have == blob.bytes {
+        if have == Some(blob.bytes) {
             for slice in self.store.mark_blob_held(blob)? {
                 self.events.push(Event::BlobHeld(slice, blob));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Ledger, LogColumn, Required, Text};
 use taizhang_core::feed::entry::{Action, Person};
-use taizhang_core::id::{ImportId, Level, RecordId, SliceId, hex};
+use taizhang_core::id::{ImportId, Level, RecordId, SliceId, SliceKind, hex};
 use taizhang_core::record::edit::{KeyWrite, creation};
 use taizhang_core::record::fold::{Row, fold};
 use taizhang_core::record::value::{VOID_KEY, Value};
@@ -284,6 +284,13 @@ impl Engine {
         now: UtcMillis,
     ) -> Result<(), CommandError> {
         let (slice, lane) = (found.slice, found.ledger.lane);
+        if slice.kind == SliceKind::Directive && slice.place != self.place() {
+            let owner = self.directives.tree.full_name(slice.place);
+            return refuse(
+                format!("该登记由{owner}维护,本单位不能修改"),
+                format!("{owner} keeps this register; it cannot be changed here"),
+            );
+        }
         let local = LocalEntry { slice, lane, action, person, import: None };
         Ok(self.save(&local, &[(found.id, keys)], now)?)
     }

@@ -4,13 +4,14 @@
 //! that one's title changes.
 
 use taizhang_core::catalogue::{Catalogue, FieldKind, Ledger, Text};
-use taizhang_core::id::{PlaceId, RecordId, SliceId, SliceKind};
+use taizhang_core::id::{Level, PlaceId, RecordId, SliceId, SliceKind};
 use taizhang_core::record::fold::Row;
 
 use super::Engine;
 use super::command::{CommandError, Inputs, refuse};
 use super::values::FieldError;
 use crate::store::StoreError;
+use crate::viewer::{Sight, Viewer};
 
 /// Titles that follow one another: a list of wages names a workshop, a payment names the list.
 const CHAIN_MAX: u8 = 4;
@@ -38,11 +39,16 @@ pub fn title_of(
     parts.join(" ")
 }
 
-fn search_of(ledger: &Ledger, row: &Row, title: &str) -> String {
-    let mut text = title.to_owned();
+/// What words find a row at an office of a level: nothing that its people do not see without asking.
+fn search_of(ledger: &Ledger, row: &Row, title: &str, level: Level) -> String {
+    let viewer = Viewer::machine(level);
+    let named = viewer.title(title, ledger) == title;
+    let mut text = if named { title.to_owned() } else { String::new() };
     for field in &ledger.fields {
         let wanted = matches!(field.kind, FieldKind::Text | FieldKind::Note | FieldKind::Phone)
-            && field.sealed.is_empty();
+            && field.sealed.is_empty()
+            && field.privacy <= 1
+            && viewer.sight(field) == Sight::Full;
         if wanted && let Some(value) = row.fields.get(&field.id) {
             text.push(' ');
             text.push_str(&value.to_string());
@@ -85,7 +91,43 @@ impl Engine {
                 Err(other) => return Err(other),
             }
         }
+        self.name_in_lines(place, ledger, inputs, &mut errors)?;
         if errors.is_empty() { Ok(()) } else { Err(CommandError::Fields(errors)) }
+    }
+
+    /// The same in the lines of logs.
+    fn name_in_lines(
+        &mut self,
+        place: PlaceId,
+        ledger: &Ledger,
+        inputs: &mut Inputs,
+        errors: &mut Vec<FieldError>,
+    ) -> Result<(), CommandError> {
+        for field in &ledger.fields {
+            let FieldKind::Log(columns) = &field.kind else { continue };
+            let Some(text) = inputs.get(&field.id) else { continue };
+            // What is no list of lines is refused where it is written.
+            let Ok(mut lines) = serde_json::from_str::<Vec<Inputs>>(text) else { continue };
+            for line in &mut lines {
+                for column in columns {
+                    let FieldKind::Ref(target) = &column.kind else { continue };
+                    let Some(title) = line.get(&column.id).cloned() else { continue };
+                    if title.parse::<RecordId>().is_ok() {
+                        continue;
+                    }
+                    match self.by_title(place, target, title.trim(), &column.label) {
+                        Ok(id) => drop(line.insert(column.id.clone(), id.to_string())),
+                        Err(CommandError::Refused(reason)) => {
+                            errors.push(FieldError { field: field.id.clone(), reason });
+                        }
+                        Err(other) => return Err(other),
+                    }
+                }
+            }
+            let text = serde_json::to_string(&lines).unwrap_or_default();
+            inputs.insert(field.id.clone(), text);
+        }
+        Ok(())
     }
 
     /// The one record of a ledger with that title, or that name in the title's first field, among those
@@ -106,7 +148,9 @@ impl Engine {
         let mut found = Vec::new();
         for slice in self.named_slices(place, &ledger) {
             found.extend(self.by_stored_title(slice, &ledger.id, title)?);
-            if let Some(first) = ledger.title.first() {
+        }
+        if let Some(first) = ledger.title.first().filter(|_| found.is_empty()) {
+            for slice in self.named_slices(place, &ledger) {
                 found.extend(self.by_field(slice, &ledger.id, first, title)?);
             }
         }
@@ -153,7 +197,7 @@ impl Engine {
         let title = title_of(ledger, row, &self.directives.catalogue, &name);
         // Nobody looks for words in the program's own ledgers: the catalogue's text is one of them.
         let own = ledger.id.starts_with("sys_");
-        let search = if own { String::new() } else { search_of(ledger, row, &title) };
+        let search = if own { String::new() } else { search_of(ledger, row, &title, self.level()) };
         (title, search)
     }
 

@@ -175,7 +175,7 @@ fn money(text: &str, source: Source) -> Option<i64> {
 }
 
 /// A date as people write it: 2018-05-20, 2018/5/20, 2018.5.20, 2018年5月20日, 20180520.
-fn date(text: &str) -> Option<Date> {
+pub fn date(text: &str) -> Option<Date> {
     if let Some(date) = Date::parse(text) {
         return Some(date);
     }

@@ -1,4 +1,4 @@
-//! Backups: the ledger and the keys of a replica that goes on running, and putting them back.
+//! Backups: the ledger, the photos and the keys of a replica that goes on running, and putting them back.
 //!
 //! A backup is bound to no machine: whoever opens it begins a new epoch before writing, so that it can be
 //! put back while its original lives (DESIGN §4).
@@ -11,11 +11,12 @@ use taizhang_core::id::{Hash, PlaceId, ReplicaId};
 use taizhang_core::time::UtcMillis;
 
 use crate::engine::Engine;
-use crate::identity::keys::Identity;
 use crate::store::{StoreError, check_file};
 
 const MANIFEST: &str = "backup.json";
 const LEDGER: &str = "ledger.db";
+const IDENTITY: &str = "identity";
+const BLOBS: &str = "blobs";
 
 /// What a backup folder holds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -109,14 +110,20 @@ pub fn backup(engine: &mut Engine, target: &Path, now: UtcMillis) -> Result<Mani
     let ledger = target.join(LEDGER);
     engine.store.copy_ledger(&ledger)?;
     sync(&ledger)?;
-    let source = Identity::folder(engine.store.folder());
-    let keys = Identity::folder(target);
-    fs::create_dir_all(&keys).map_err(at(&keys))?;
     let mut files = vec![(PathBuf::from(LEDGER), hash_of(&ledger)?)];
-    for entry in fs::read_dir(&source).map_err(at(&source))?.flatten() {
-        let to = keys.join(entry.file_name());
-        copy(&entry.path(), &to)?;
-        files.push((Path::new("identity").join(entry.file_name()), hash_of(&to)?));
+    for folder in [IDENTITY, BLOBS] {
+        let (source, to) = (engine.store.folder().join(folder), target.join(folder));
+        fs::create_dir_all(&to).map_err(at(&to))?;
+        for entry in fs::read_dir(&source).map_err(at(&source))?.flatten() {
+            let name = Path::new(folder).join(entry.file_name());
+            // What is still on its way comes again.
+            if name.extension().is_some_and(|extension| extension == "part") {
+                continue;
+            }
+            let to = target.join(&name);
+            copy(&entry.path(), &to)?;
+            files.push((name, hash_of(&to)?));
+        }
     }
     let segments = segments_in(&ledger)?;
     let name = &engine.identity.checked.name;
@@ -154,8 +161,10 @@ pub fn restore(source: &Path, data: &Path) -> Result<Manifest, BackupError> {
         }
     }
     empty_folder(data)?;
-    let keys = Identity::folder(data);
-    fs::create_dir_all(&keys).map_err(at(&keys))?;
+    for folder in [IDENTITY, BLOBS] {
+        let folder = data.join(folder);
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+    }
     for (name, _) in &manifest.files {
         copy(&source.join(name), &data.join(name))?;
     }

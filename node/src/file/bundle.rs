@@ -2,10 +2,12 @@
 //! runs a session against what the peer's receipts say that it holds, the reader runs one against the
 //! file. Receipts come back on the next stick (DESIGN §5).
 
+use std::collections::BTreeSet;
+
 use taizhang_core::directives::ChainReader as _;
 use taizhang_core::feed::frontier::{Frontiers, Head};
-use taizhang_core::feed::segment;
-use taizhang_core::id::{FeedId, Hash, PlaceId, SealKey};
+use taizhang_core::feed::segment::{self, Segment};
+use taizhang_core::id::{FeedId, Hash, PlaceId, RecordId, SealKey, SliceId};
 use taizhang_core::limits;
 use taizhang_core::sync::inbound::Stored;
 use taizhang_core::sync::message::{Hello, Message, PROTOCOL, SliceHeads};
@@ -26,6 +28,8 @@ pub struct Imported {
     pub new: u64,
     /// Segments that were here already.
     pub held: u64,
+    /// Photos and scans that are whole now.
+    pub blobs: u64,
     /// What was refused, and why.
     pub refused: Vec<String>,
     /// The office that wrote the bundle.
@@ -144,7 +148,8 @@ fn collect(
         }))
     };
     let own = greeting(engine.place(), heads(&config.held));
-    let (mut parts, mut bytes) = (vec![vec![own.clone()]], 0);
+    let mut parts = Parts { greeting: own.clone(), parts: vec![vec![own]], bytes: 0 };
+    let mut touched: BTreeSet<(SliceId, RecordId)> = BTreeSet::new();
     let mut session = Session::open(config, now);
     session.handle(now, Input::Received(greeting(to, heads(&known))));
     while let Some(output) = session.poll_output() {
@@ -156,28 +161,85 @@ fn collect(
                     .iter()
                     .map(|one| (one.feed, Head { count: one.number + 1, hash: one.hash }));
                 let acks = taken.collect();
+                touched.extend(read.segments.iter().flat_map(|one| records_of(&one.sealed.plain)));
                 session.handle(now, Input::SegmentsRead(read));
                 session.handle(now, Input::Received(Message::Ack(acks)));
             }
             Output::Send(message @ (Message::Chain(_) | Message::Segment(_))) => {
-                bytes += message.size();
-                if bytes > limits::BUNDLE_BYTES_CUT {
-                    parts.push(vec![own.clone()]);
-                    bytes = 0;
-                }
-                if let Some(part) = parts.last_mut() {
-                    part.push(message);
-                }
+                parts.push(message)
             }
             _ => {}
         }
     }
     let receipts = engine.receipts_for(to, &[])?;
-    if let Some(part) = parts.last_mut() {
-        let chunks = receipts.chunks(limits::RECEIPTS_PER_MESSAGE);
-        part.extend(chunks.map(|chunk| Message::Receipts(chunk.to_vec())));
+    for chunk in receipts.chunks(limits::RECEIPTS_PER_MESSAGE) {
+        parts.push(Message::Receipts(chunk.to_vec()));
     }
-    Ok(parts)
+    push_blobs(engine, touched, &mut parts)?;
+    Ok(parts.parts)
+}
+
+/// Photos of the records that the segments are about, after everything else.
+fn push_blobs(
+    engine: &Engine,
+    touched: BTreeSet<(SliceId, RecordId)>,
+    parts: &mut Parts,
+) -> Result<(), StoreError> {
+    for (slice, record) in touched {
+        for blob in engine.store.blobs_of(slice, record)? {
+            let mut from = 0;
+            while from < blob.bytes {
+                let bytes = engine.store.read_blob(slice, blob.hash, from)?;
+                let next = from + bytes.len() as u64;
+                if next == from {
+                    break;
+                }
+                parts.push(Message::BlobPart { hash: blob.hash, from, bytes });
+                from = next;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Messages in files that stay below the cut; each begins with the greeting.
+struct Parts {
+    greeting: Message,
+    parts: Vec<Vec<Message>>,
+    bytes: usize,
+}
+
+impl Parts {
+    fn push(&mut self, message: Message) {
+        self.bytes += message.size();
+        if self.bytes > limits::BUNDLE_BYTES_CUT {
+            self.parts.push(vec![self.greeting.clone()]);
+            self.bytes = message.size();
+        }
+        if let Some(part) = self.parts.last_mut() {
+            part.push(message);
+        }
+    }
+}
+
+/// The records that a segment is about.
+fn records_of(plain: &[u8]) -> Vec<(SliceId, RecordId)> {
+    let Ok(segment) = Segment::from_plain(plain) else { return Vec::new() };
+    let changes = segment.entries.iter().flat_map(|entry| &entry.changes);
+    changes.map(|change| (segment.feed.slice, change.record)).collect()
+}
+
+/// Takes the photos of a bundle, as far as records here name them. Gives how many are whole now.
+fn take_blobs(engine: &mut Engine, messages: &[Message]) -> Result<u64, StoreError> {
+    let mut whole = 0;
+    for message in messages {
+        let Message::BlobPart { hash, from, bytes } = message else { continue };
+        let Some(blob) = engine.store.named_blob(*hash)? else { continue };
+        let before = engine.store.have_of(blob);
+        let have = engine.transaction(|engine| engine.take_blob(blob, *from, bytes))?;
+        whole += u64::from(have == Some(blob.bytes) && before < blob.bytes);
+    }
+    Ok(whole)
 }
 
 /// Takes a bundle in. Idempotent; makes its own transactions.
@@ -211,6 +273,7 @@ pub fn import(engine: &mut Engine, file: &[u8], now: UtcMillis) -> Result<Import
             break;
         }
     }
+    sum.blobs = take_blobs(engine, &messages)?;
     // Of those counted as held in the last pass the new ones were brought by this file too.
     sum.held = sum.held.saturating_sub(sum.new);
     // A command has no idle time in which receipts are signed, and the next stick should carry them.
@@ -280,7 +343,7 @@ fn carry_out(
             pass.refused.push(format!("{feed}: {reason}"));
         }
         Output::Close(reason) => pass.refused.push(reason.to_string()),
-        Output::TakeBlob { .. } | Output::ReadBlob { .. } => {}
+        Output::TakeBlob { .. } | Output::ReadBlob { .. } | Output::ListBlobs => {}
         Output::Send(_) | Output::Report(_) => {}
     }
     Ok(())

@@ -47,22 +47,24 @@ impl Store {
     }
 
     /// Writes a part of a blob behind what is here of it. Gives how much is here then: all of it if
-    /// its hash is right, nothing if it is wrong.
+    /// its hash is right, nothing if it is wrong; none if the room that is left is for this office.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], disk full included.
+    /// [`StoreError`].
     pub fn take_blob_part(
         &self,
         blob: BlobRef,
         from: u64,
         bytes: &[u8],
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let have = self.have_of(blob);
         if have >= blob.bytes || have != from {
-            return Ok(have);
+            return Ok(Some(have));
         }
-        self.room()?;
+        if self.room_beyond(limits::BLOB_RESERVE_BYTES).is_err() {
+            return Ok(None);
+        }
         let path = part_path(&self.folder, blob.hash);
         let at = |error| StoreError::file(&path, error);
         let mut options = OpenOptions::new();
@@ -73,14 +75,14 @@ impl Store {
         file.write_all(bytes).map_err(at)?;
         drop(file);
         if length(&path) < blob.bytes {
-            return Ok(length(&path));
+            return Ok(Some(length(&path)));
         }
         let whole = fs::read(&path).map_err(at)?;
         if BlobRef::of(&whole) != blob {
             fs::remove_file(&path).map_err(at)?;
-            return Ok(0);
+            return Ok(Some(0));
         }
-        self.put_blob(&whole).map(|blob| blob.bytes)
+        self.put_blob(&whole).map(|blob| Some(blob.bytes))
     }
 
     /// Bytes of a blob that are here: all of them, or what came so far.
@@ -114,6 +116,34 @@ impl Store {
             Ok(bytes)
         };
         read().map_err(|error| StoreError::file(&path, error))
+    }
+
+    /// What is named under a hash.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn named_blob(&self, hash: Hash) -> Result<Option<BlobRef>, StoreError> {
+        let sql = "SELECT bytes FROM blob_name WHERE hash = ?1";
+        let mut query = self.derived.prepare_cached(sql)?;
+        let bytes = query.query_row([hash.0], |row| rows::count(row, 0)).optional()?;
+        Ok(bytes.map(|bytes| BlobRef { hash, bytes }))
+    }
+
+    /// The blobs that a record names and that are here.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn blobs_of(&self, slice: SliceId, record: RecordId) -> Result<Vec<BlobRef>, StoreError> {
+        let sql = "SELECT hash, bytes FROM blob_name WHERE is_ledger = ?1 AND place = ?2 \
+                   AND record = ?3 AND held = 1 ORDER BY bytes";
+        let mut query = self.derived.prepare_cached(sql)?;
+        let key = params![is_ledger(slice), slice.place.0, record.0];
+        let found = query.query_map(key, |row| {
+            Ok(BlobRef { hash: rows::hash(row, 0)?, bytes: rows::count(row, 1)? })
+        })?;
+        Ok(found.collect::<Result<_, _>>()?)
     }
 
     /// Notes which blobs a record names; gives those that are not here.
@@ -160,23 +190,27 @@ impl Store {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// Blobs that records name and that are not here.
+    /// The smallest blobs that records of some slices name and that are not here.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn missing_blobs(&self) -> Result<Vec<MissingBlob>, StoreError> {
-        let sql = "SELECT DISTINCT is_ledger, place, hash, bytes FROM blob_name WHERE held = 0 \
-                   ORDER BY bytes LIMIT ?1";
+    pub(crate) fn missing_blobs(
+        &self,
+        wanted: impl Fn(SliceId) -> bool,
+    ) -> Result<Vec<MissingBlob>, StoreError> {
+        let sql =
+            "SELECT is_ledger, place, hash, bytes FROM blob_name WHERE held = 0 ORDER BY bytes";
         let mut query = self.derived.prepare_cached(sql)?;
-        let limit = limits::BLOBS_WANTED_MAX;
-        let found = query.query_map([limit], |row| {
-            let blob = BlobRef { hash: rows::hash(row, 2)?, bytes: rows::count(row, 3)? };
-            Ok((rows::slice(row, 0)?, blob))
-        })?;
-        let found = found.collect::<Result<Vec<_>, _>>()?.into_iter();
-        Ok(found
-            .map(|(slice, blob)| MissingBlob { slice, blob, have: self.have_of(blob) })
-            .collect())
+        let mut found = query.query([])?;
+        let mut missing = Vec::new();
+        while let Some(row) = found.next()?.filter(|_| missing.len() < limits::BLOBS_WANTED_MAX) {
+            let slice = rows::slice(row, 0)?;
+            if wanted(slice) {
+                let blob = BlobRef { hash: rows::hash(row, 2)?, bytes: rows::count(row, 3)? };
+                missing.push(MissingBlob { slice, blob, have: self.have_of(blob) });
+            }
+        }
+        Ok(missing)
     }
 }

@@ -6,6 +6,7 @@ use taizhang_core::id::{AuthorId, Epoch, Hash, PlaceId, RecordId, SealKey, Slice
 use taizhang_core::limits;
 use taizhang_core::record::fold::Row;
 use taizhang_core::record::log::RecordLog;
+use taizhang_core::record::state::StateFold;
 use taizhang_core::rules::Finding;
 use taizhang_core::verdict::{SeesMap, VoidReason, Waiting};
 
@@ -173,10 +174,11 @@ impl Store {
         let changed = update.log.changes.iter().filter(|change| change.origin.counted);
         let changed_ms = changed.map(|change| change.origin.time.0).max().unwrap_or(0);
         let sql = "INSERT INTO record (is_ledger, place, record, ledger, log, row, hash, state, \
-                   is_void, conflicts, title, changed_ms, origin_key, origin_epoch, origin_number) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15) \
+                   is_void, conflicts, title, changed_ms, origin_key, origin_epoch, origin_number, \
+                   recheck) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
                    ON CONFLICT DO UPDATE SET ledger = ?4, log = ?5, row = ?6, hash = ?7, state = ?8, \
-                   is_void = ?9, conflicts = ?10, title = ?11, changed_ms = ?12, \
+                   is_void = ?9, conflicts = ?10, title = ?11, changed_ms = ?12, recheck = ?16, \
                    origin_key = coalesce(origin_key, ?13), origin_epoch = coalesce(origin_epoch, ?14), \
                    origin_number = coalesce(origin_number, ?15) RETURNING rowid";
         let rowid: i64 = self.derived.prepare_cached(sql)?.query_row(
@@ -195,7 +197,8 @@ impl Store {
                 changed_ms,
                 update.origin.map(|(author, _)| author.key.0),
                 update.origin.map(|(author, _)| author.epoch.0),
-                update.origin.map(|(_, number)| signed(number))
+                update.origin.map(|(_, number)| signed(number)),
+                update.row.and_then(|row| row.state.as_ref()).is_some_and(StateFold::is_to_recheck)
             ],
             |row| row.get(0),
         )?;

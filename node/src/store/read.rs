@@ -62,7 +62,7 @@ impl Order {
             "" => "-r.changed_ms",
             "title" => "r.title",
             "state" => "r.state",
-            _ => "json_extract(r.row, '$.fields.' || ?14)",
+            _ => "json_extract(r.row, '$.fields.' || ?15)",
         };
         let end = if self.reversed { "DESC" } else { "ASC" };
         format!("ORDER BY r.is_void, {by} {end}, r.record")
@@ -82,6 +82,8 @@ pub struct ListQuery {
     pub state: String,
     /// Only records with conflicts.
     pub in_conflict: bool,
+    /// Only records whose certified content has changed.
+    pub to_recheck: bool,
     /// Only records for which this rule failed.
     pub rule: String,
     /// Only records that are due then.
@@ -174,7 +176,7 @@ impl Readers {
 }
 
 /// The rows of a list: ledger, place, words, state, conflicts, rule, due field and days, states, places,
-/// a field and the text in it.
+/// a field and the text in it, and whether certified content has changed.
 const LIST_FROM: &str = "FROM record r WHERE r.row <> '' AND r.ledger NOT LIKE 'sys\\_%' ESCAPE '\\' \
                     AND (?1 = '' OR r.ledger = ?1) AND (?2 IS NULL OR r.place = ?2) \
                     AND (?3 = '\"\"' OR r.rowid IN (SELECT rowid FROM search WHERE search MATCH ?3)) \
@@ -186,7 +188,8 @@ const LIST_FROM: &str = "FROM record r WHERE r.row <> '' AND r.ledger NOT LIKE '
                          AND r.state IN (SELECT value FROM json_each(?10)))) \
                     AND (?11 IS NULL OR (r.is_void = 0 \
                          AND hex(r.place) IN (SELECT value FROM json_each(?11)))) \
-                    AND (?12 = '' OR instr(json_extract(r.row, '$.fields.' || ?12), ?13) > 0)";
+                    AND (?12 = '' OR instr(json_extract(r.row, '$.fields.' || ?12), ?13) > 0) \
+                    AND (?14 = 0 OR (r.recheck > 0 AND r.is_void = 0))";
 
 /// One snapshot.
 pub struct Reader<'a> {
@@ -232,7 +235,8 @@ impl Reader<'_> {
             states,
             places,
             query.field.0,
-            query.field.1
+            query.field.1,
+            query.to_recheck
         ];
         let total = self
             .db
@@ -242,7 +246,7 @@ impl Reader<'_> {
             "SELECT r.is_ledger, r.place, r.record, r.ledger, r.title, r.state, r.conflicts, \
              (SELECT count(*) FROM finding f WHERE f.record = r.record AND f.place = r.place \
               AND f.outcome = 'failed'), r.changed_ms, r.is_void, r.row {LIST_FROM} \
-             {} LIMIT ?15 OFFSET ?16",
+             {} LIMIT ?16 OFFSET ?17",
             query.order.sql()
         );
         let mut statement = self.db.prepare_cached(&sql)?;
@@ -261,6 +265,7 @@ impl Reader<'_> {
             places,
             query.field.0,
             query.field.1,
+            query.to_recheck,
             query.order.by,
             limit,
             offset

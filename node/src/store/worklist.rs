@@ -71,6 +71,15 @@ impl Reader<'_> {
         Ok(Calendar::new(days.filter_map(|(day, worked)| Some((Date::parse(&day?)?, worked?)))))
     }
 
+    /// Records whose certified content has changed, by ledger.
+    pub fn recheck_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let sql =
+            "SELECT ledger, count(*) FROM record WHERE recheck > 0 AND is_void = 0 GROUP BY 1";
+        let mut query = self.db.prepare_cached(sql)?;
+        let found = query.query_map([], |row| Ok((row.get(0)?, rows::count(row, 1)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
     /// How many records of a ledger are due within some days.
     pub fn due_count(&self, ledger: &str, due: &Due) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM record WHERE ledger = ?1 AND is_void = 0 AND row <> '' \

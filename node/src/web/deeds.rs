@@ -12,7 +12,8 @@ use super::record::record_id;
 use super::shell::Visitor;
 use crate::driver::Replica;
 use crate::engine::act::Asked;
-use crate::engine::command::Choice;
+use crate::engine::command::{Choice, Inputs, refuse};
+use crate::engine::values::date;
 
 /// A step.
 #[derive(Deserialize)]
@@ -46,7 +47,10 @@ pub async fn act(
     let person = visitor.person;
     replica
         .run(move |engine, now| {
-            let asked = Asked { to: &form.to, reason: &form.reason, date: form.date.trim() };
+            let typed = form.date.trim();
+            // What is no date is refused there, in words.
+            let date = date(typed).map_or_else(|| typed.to_owned(), |date| date.to_string());
+            let asked = Asked { to: &form.to, reason: &form.reason, date: &date };
             engine.act_on(record, asked, &person, now)
         })
         .await?;
@@ -65,13 +69,34 @@ pub async fn resolve(
     Form(form): Form<BTreeMap<String, String>>,
 ) -> Posted {
     let record = record_id(&id)?;
-    let field = form.get("field").cloned().unwrap_or_default();
-    let choice = match form.get("take").and_then(|take| take.parse().ok()) {
-        Some(at) => Choice::Candidate(at),
-        None => Choice::Other(form.get("value").cloned().unwrap_or_default()),
-    };
+    let sent = |name: &str| form.get(name).cloned().unwrap_or_default();
+    let (field, seen, value) = (sent("field"), sent("conflict"), sent("value"));
+    let take = form.get("take").and_then(|take| take.parse().ok());
     let person = visitor.person;
-    replica.run(move |engine, now| engine.resolve(record, &field, &choice, &person, now)).await?;
+    replica
+        .run(move |engine, now| {
+            let found = engine.find(record)?;
+            // A value that came after the page was made would shift the others.
+            if !found.row.conflicts.iter().any(|one| one.field == field && one.id == seen) {
+                return refuse(
+                    "该冲突已有变化,请重新打开页面后裁定",
+                    "this conflict has changed; open the page again",
+                );
+            }
+            let choice = match take {
+                Some(at) => Choice::Candidate(at),
+                None if value.trim().is_empty() => {
+                    return refuse("请填写值", "enter a value");
+                }
+                None => {
+                    let mut inputs = Inputs::from([(field.clone(), value)]);
+                    engine.name_references(found.slice.place, &found.ledger, &mut inputs)?;
+                    Choice::Other(inputs.remove(&field).unwrap_or_default())
+                }
+            };
+            engine.resolve(record, &field, &choice, &person, now)
+        })
+        .await?;
     Ok(saved(&id))
 }
 

@@ -139,6 +139,9 @@ pub async fn table(
 ) -> Result<Response, PageError> {
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
+    if ledger.closed {
+        return Err(PageError::NotFound);
+    }
     let (viewer, english) = (visitor.viewer(&replica), visitor.english);
     let query = list_query(&replica, ledger, &params, viewer, 0, ROWS_MAX)?;
     let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;

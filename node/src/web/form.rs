@@ -6,12 +6,13 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, State};
 use axum::response::{Html, IntoResponse as _, Response};
-use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Ledger, Required};
-use taizhang_core::id::SliceId;
+use taizhang_core::catalogue::{Field, FieldKind, Ledger, Merge, Required, Text};
+use taizhang_core::directives::Directives;
+use taizhang_core::id::{PlaceId, SliceId, SliceKind};
 use taizhang_core::record::fold::Row;
 
 use super::deeds::saved;
-use super::reading::group_heading;
+use super::reading::{Reading, group_heading};
 use super::record::record_id;
 use super::shell::{Shell, Visitor, level_word};
 use super::words::word;
@@ -54,6 +55,8 @@ struct FormField {
     inputmode: &'static str,
     list: String,
     value: String,
+    /// What stood there when the form was made; none if it does not show.
+    was: Option<String>,
     error: String,
     options: Vec<OptionLine>,
     /// Of a log: empty lines, or those typed before.
@@ -78,7 +81,9 @@ struct FormPage {
 struct Filling<'a> {
     replica: &'a Replica,
     ledger: &'a Ledger,
-    catalogue: &'a Catalogue,
+    directives: &'a Directives,
+    /// Place of the record: what it may refer to stands there or above.
+    place: PlaceId,
     row: Option<&'a Row>,
     typed: Option<&'a Inputs>,
     errors: &'a [FieldError],
@@ -97,9 +102,12 @@ impl Filling<'_> {
         let writers: Vec<&str> =
             field.write.iter().map(|level| level_word(*level, self.english)).collect();
         let present = self.present(field);
+        let fixed = self.row.is_some() && field.merge == Merge::Fixed;
+        let writable = field.write.contains(&level) && !fixed;
         let secret = self.row.is_some() && is_secret(field, self.viewer);
         let value = match self.typed.and_then(|typed| typed.get(&field.id)) {
             Some(typed) => typed.clone(),
+            None if !writable => self.read_only(field),
             None if secret => String::new(),
             None => present.clone(),
         };
@@ -126,8 +134,8 @@ impl Filling<'_> {
             label: field.label.in_lang(self.english).to_owned(),
             help,
             required: field.required == Required::Always,
-            writable: field.write.contains(&level)
-                && !(self.row.is_some() && field.merge == taizhang_core::catalogue::Merge::Fixed),
+            was: (self.row.is_some() && !secret).then_some(present),
+            writable,
             writers: writers.join("、"),
             widget,
             inputmode,
@@ -164,17 +172,63 @@ impl Filling<'_> {
     fn named(&self, id: &str) -> Option<String> {
         let record = id.parse().ok()?;
         let (title, ledger) = self.replica.readers().with(|one| one.title(record)).ok()??;
+        let title = self.viewer.title(&title, self.directives.catalogue.ledger(&ledger)?);
         let shared = self.choices(&ledger).ok()?.iter().filter(|one| one.title == title).count();
         (!title.is_empty()).then(|| if shared > 1 { marked(&title, record) } else { title })
     }
 
     /// Records that a reference may name.
     fn choices(&self, ledger: &str) -> Result<Vec<Listed>, PageError> {
-        let query =
-            ListQuery { ledger: ledger.to_owned(), limit: PICKER_ROWS, ..ListQuery::default() };
-        let (mut rows, _) = self.replica.readers().with(|reader| reader.list(&query))?;
-        rows.retain(|row| !row.is_void);
-        Ok(rows)
+        let kind = self.directives.catalogue.ledger(ledger).map(|ledger| ledger.slice);
+        let places = match kind {
+            Some(SliceKind::Directive) => self.directives.tree.path(self.place),
+            _ => vec![self.place],
+        };
+        let query = ListQuery {
+            ledger: ledger.to_owned(),
+            places: Some(places),
+            limit: PICKER_ROWS,
+            ..ListQuery::default()
+        };
+        Ok(self.replica.readers().with(|reader| reader.list(&query))?.0)
+    }
+
+    /// A field that this office does not write, as on the record's page.
+    fn read_only(&self, field: &Field) -> String {
+        let Self { replica, directives, viewer, english, .. } = *self;
+        let reading = Reading { replica, directives, viewer, english };
+        self.row.map(|row| reading.text(field, row)).unwrap_or_default()
+    }
+
+    /// Leaves out what was not touched, and names what somebody else has changed since the form was made.
+    fn changed(&self, form: &Sent, typed: &Inputs) -> (Inputs, Vec<FieldError>) {
+        let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
+        let (mut values, mut errors) = (Inputs::new(), Vec::new());
+        for (id, text) in typed {
+            let Some(field) = self.ledger.field(id) else { continue };
+            let name = format!("was.{id}");
+            let was = form.iter().find(|(sent, _)| *sent == name).map(|(_, was)| plain(was));
+            let (text, now) = (plain(text), plain(&self.present(field)));
+            match was {
+                Some(was) if was == text => {}
+                Some(was) if was != now && text != now => errors.push(self.meanwhile(field)),
+                // What does not show is only added to.
+                None if matches!(field.kind, FieldKind::Set(_)) && !now.is_empty() => {
+                    values.insert(id.clone(), format!("{now},{text}"));
+                }
+                _ => drop(values.insert(id.clone(), text)),
+            }
+        }
+        (values, errors)
+    }
+
+    fn meanwhile(&self, field: &Field) -> FieldError {
+        let (label, now) = (&field.label, self.read_only(field));
+        let reason = Text {
+            zh: format!("「{}」在您打开后已改为「{now}」,请核对后再保存", label.zh),
+            en: format!("{}: meanwhile changed to {now}; check it and save again", label.en),
+        };
+        FieldError { field: field.id.clone(), reason }
     }
 
     fn options(&self, kind: &FieldKind, value: &str) -> Result<Vec<OptionLine>, PageError> {
@@ -191,7 +245,7 @@ impl Filling<'_> {
                 ]
             }
             FieldKind::Enum(vocab) | FieldKind::Set(vocab) => {
-                let values = self.catalogue.vocabs.get(vocab).map(|vocab| &vocab.values);
+                let values = self.directives.catalogue.vocabs.get(vocab).map(|vocab| &vocab.values);
                 let values = values.into_iter().flatten();
                 values.map(|(id, label)| line(id, label.in_lang(self.english))).collect()
             }
@@ -202,7 +256,7 @@ impl Filling<'_> {
                     1 => row.title.clone(),
                     _ => marked(&row.title, row.record),
                 });
-                offered.map(|title| line(&title, "")).collect()
+                offered.map(|title| line(&title, &title)).collect()
             }
             _ => Vec::new(),
         })
@@ -312,9 +366,17 @@ fn new_page(
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(id).ok_or(PageError::NotFound)?;
     let english = visitor.english;
-    let catalogue = &directives.catalogue;
-    let viewer = visitor.viewer(replica);
-    let filling = Filling { replica, ledger, catalogue, row: None, typed, errors, viewer, english };
+    let filling = Filling {
+        replica,
+        ledger,
+        directives: &directives,
+        place: replica.place(),
+        row: None,
+        typed,
+        errors,
+        viewer: visitor.viewer(replica),
+        english,
+    };
     let heading = format!("{} · {}", word("list.new", english), ledger.label.in_lang(english));
     filling.page(Shell::new(replica, visitor)?, heading, format!("/ledgers/{id}/new"))
 }
@@ -380,7 +442,8 @@ fn edit_page(
     let filling = Filling {
         replica,
         ledger,
-        catalogue: &directives.catalogue,
+        directives: &directives,
+        place: detail.slice.place,
         row: Some(&detail.row),
         typed,
         errors,
@@ -408,7 +471,22 @@ pub async fn update(
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
     let typed = inputs(ledger, &form, visitor.viewer(&replica), false);
-    let (mut values, person) = (typed.clone(), visitor.person.clone());
+    let filling = Filling {
+        replica: &replica,
+        ledger,
+        directives: &directives,
+        place: detail.slice.place,
+        row: Some(&detail.row),
+        typed: None,
+        errors: &[],
+        viewer: visitor.viewer(&replica),
+        english: visitor.english,
+    };
+    let (mut values, errors) = filling.changed(&form, &typed);
+    if !errors.is_empty() {
+        return Ok(edit_page(&replica, &visitor, &id, Some(&typed), &errors)?.into_response());
+    }
+    let person = visitor.person.clone();
     let (place, name) = (detail.slice.place, detail.ledger.clone());
     let written = replica
         .run(move |engine, now| {

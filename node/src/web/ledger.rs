@@ -13,6 +13,7 @@ use super::shell::{Shell, Visitor, place_name};
 use super::words::word;
 use super::{Page, PageError};
 use crate::driver::Replica;
+use crate::engine::values::{self, Source};
 use crate::store::read::{ListQuery, Listed, Order};
 use crate::viewer::{Sight, Viewer};
 
@@ -50,6 +51,8 @@ pub struct ListParams {
     due: String,
     /// Only what waits for this office.
     turn: String,
+    /// Only what must be reviewed or signed again.
+    recheck: String,
     /// A field, and what must stand in it.
     field: String,
     value: String,
@@ -67,6 +70,7 @@ impl ListParams {
             ("rule", &self.rule),
             ("due", &self.due),
             ("turn", &self.turn),
+            ("recheck", &self.recheck),
             ("field", &self.field),
             ("value", &self.value),
         ];
@@ -167,6 +171,8 @@ struct List {
     states: Vec<Choice>,
     fields: Vec<Choice>,
     value: String,
+    /// The rest of the filter, which a search keeps.
+    kept: Vec<(&'static str, String)>,
     rows: Vec<Line>,
     previous: String,
     next: String,
@@ -188,7 +194,10 @@ impl Lines<'_> {
         Line {
             number,
             id: row.record.to_string(),
-            title: viewer.title(&row.title, self.ledger),
+            title: match viewer.title(&row.title, self.ledger) {
+                title if title.is_empty() => row.record.to_string()[..8].to_owned(),
+                title => title,
+            },
             place: place_name(directives, row.slice.place),
             cells: cells.collect(),
             state: state_label(self.ledger, &row.state, english),
@@ -207,6 +216,17 @@ pub(super) fn state_label(ledger: &Ledger, id: &str, english: bool) -> String {
     found.map(|state| state.label.in_lang(english).to_owned()).unwrap_or_default()
 }
 
+/// The field looked into, and the text as the row keeps it: an amount in fen, a choice by its id.
+fn filter(replica: &Replica, ledger: &Ledger, params: &ListParams) -> (String, String) {
+    let directives = replica.directives();
+    let kept = ledger.field(&params.field).and_then(|field| {
+        let read = values::parse(field, &params.value, Source::People, &directives.catalogue);
+        read.ok().flatten()
+    });
+    let value = kept.map_or_else(|| params.value.clone(), |value| value.to_string());
+    (params.field.clone(), value)
+}
+
 /// What the address bar asks of the store.
 pub(super) fn list_query(
     replica: &Replica,
@@ -223,23 +243,21 @@ pub(super) fn list_query(
     };
     let seen = |id: &str| ledger.field(id).is_some_and(|one| viewer.sight(one) == Sight::Full);
     let filters = !params.value.is_empty() && seen(&params.field);
-    let field = (params.field.clone(), params.value.clone());
+    let sorts = match by {
+        "title" => ledger.title.first().is_none_or(|first| seen(first)),
+        "state" => true,
+        field => seen(field),
+    };
     Ok(ListQuery {
         ledger: ledger.id.clone(),
         search: params.q.clone(),
         state: params.state.clone(),
         rule: params.rule.clone(),
+        to_recheck: !params.recheck.is_empty(),
         due: super::worklist::due(replica, ledger, &params.due)?.unwrap_or_default(),
         places: turn.then(|| super::worklist::places(replica, ledger, &params.state)),
-        field: if filters { field } else { Default::default() },
-        order: Order {
-            by: if matches!(by, "title" | "state") || seen(by) {
-                by.to_owned()
-            } else {
-                String::new()
-            },
-            reversed,
-        },
+        field: if filters { filter(replica, ledger, params) } else { Default::default() },
+        order: Order { by: if sorts { by.to_owned() } else { String::new() }, reversed },
         offset,
         limit,
         ..ListQuery::default()
@@ -294,6 +312,13 @@ pub async fn show(
         states,
         fields,
         value: params.value.clone(),
+        kept: vec![
+            ("rule", params.rule.clone()),
+            ("due", params.due.clone()),
+            ("turn", params.turn.clone()),
+            ("recheck", params.recheck.clone()),
+            ("sort", params.sort.clone()),
+        ],
         previous: if params.page > 0 { link(params.page - 1) } else { String::new() },
         next: if more { link(params.page + 1) } else { String::new() },
         export: format!("/ledgers/{id}/export?{filter}&sort={sort}"),

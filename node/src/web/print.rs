@@ -171,7 +171,13 @@ fn whole(ledger: &Ledger) -> Form {
     Form {
         id: WHOLE.into(),
         label: ledger.label.clone(),
-        fields: ledger.fields.iter().map(|field| field.id.clone()).collect(),
+        // Numbers of people and accounts are never printed.
+        fields: ledger
+            .fields
+            .iter()
+            .filter(|field| !matches!(field.kind, FieldKind::BankNo | FieldKind::IdNo))
+            .map(|field| field.id.clone())
+            .collect(),
         tables: Vec::new(),
         signatures: Vec::new(),
         public: false,
@@ -194,6 +200,9 @@ pub async fn show(
         replica.readers().with(|reader| reader.detail(record))?.ok_or(PageError::NotFound)?;
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
+    if ledger.closed {
+        return Err(PageError::NotFound);
+    }
     let own = whole(ledger);
     let chosen = ledger.forms.iter().chain([&own]).find(|one| one.id == form);
     let chosen = chosen.ok_or(PageError::NotFound)?;

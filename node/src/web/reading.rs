@@ -32,7 +32,11 @@ impl Reading<'_> {
 
     /// A scalar value.
     pub(super) fn value(&self, field: &Field, value: &Value) -> String {
+        let seen = self.viewer.sight(field) == Sight::Full || field.privacy == 1;
         if let (FieldKind::Ref(_), Some(id)) = (&field.kind, value.as_text()) {
+            if !seen {
+                return HIDDEN.to_owned();
+            }
             return self.name(id).unwrap_or_else(|| id.to_owned());
         }
         shown(field, value, self.viewer, &self.directives.catalogue, self.english)

@@ -9,11 +9,12 @@ use axum::response::Html;
 use serde::Deserialize;
 use taizhang_core::catalogue::{FieldKind, Ledger, LogColumn};
 use taizhang_core::feed::entry::Person;
-use taizhang_core::id::RecordId;
+use taizhang_core::id::{RecordId, SliceKind};
 use taizhang_core::record::attachment::Attachment;
 use taizhang_core::record::fold::{Conflict, ConflictKind, Row, fold};
 use taizhang_core::record::log::RecordLog;
-use taizhang_core::record::value::{STATE_FIELD, Value, split_key};
+use taizhang_core::record::moved::{FROM_FIELD, MOVED_KEY};
+use taizhang_core::record::value::{STATE_FIELD, VOID_KEY, Value, split_key};
 use taizhang_core::rules::rule_of;
 use taizhang_core::time::Date;
 
@@ -24,9 +25,10 @@ use super::shell::{Shell, Visitor, level_word, place_name};
 use super::words::word;
 use super::{Page, PageError};
 use crate::driver::Replica;
-use crate::engine::values::{HIDDEN, display};
+use crate::engine::command::refuse;
+use crate::engine::values::{self, HIDDEN, display};
 use crate::store::read::Detail;
-use crate::viewer::Viewer;
+use crate::viewer::{Sight, Viewer};
 
 /// Reads a record id from an address.
 ///
@@ -55,6 +57,7 @@ pub(super) struct CandidateLine {
 
 pub(super) struct ConflictCard {
     pub(super) field: String,
+    id: String,
     field_id: String,
     kind: String,
     resolve: String,
@@ -189,7 +192,16 @@ pub async fn reveal(
 /// The record as it is, or as it was at the end of a day.
 fn standing(replica: &Replica, id: RecordId, as_of: &str) -> Result<Detail, PageError> {
     let detail = replica.readers().with(|reader| reader.detail(id))?.ok_or(PageError::NotFound)?;
-    let Some(day) = Date::parse(as_of) else { return Ok(detail) };
+    if as_of.trim().is_empty() {
+        return Ok(detail);
+    }
+    let Some(day) = values::date(as_of.trim()) else {
+        return refuse(
+            format!("「{as_of}」不是日期,应如2018-06-30"),
+            format!("{as_of} is no date such as 2018-06-30"),
+        )
+        .map_err(PageError::Command);
+    };
     let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
     let log = detail.log.as_of(day);
@@ -200,13 +212,16 @@ fn standing(replica: &Replica, id: RecordId, as_of: &str) -> Result<Detail, Page
 fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewer: Viewer) -> Page {
     let directives = replica.directives();
     let detail = standing(replica, id, &after.as_of)?;
-    let past = Date::parse(&after.as_of).is_some();
+    let past = !after.as_of.trim().is_empty();
     let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
     let english = visitor.english;
     let (row, role) = (&detail.row, visitor.person.role.clone());
     let reading = Reading { replica, directives: &directives, viewer, english };
     let failed = detail.findings.iter().filter(|one| one.2 == "failed").map(|one| one.0.as_str());
-    let (failed, decides) = (failed.collect(), visitor.may(Need::Decide, replica));
+    // A register is its own office's to write.
+    let ours = detail.slice.kind == SliceKind::Ledger || detail.slice.place == replica.place();
+    let decides = visitor.may(Need::Decide, replica) && !past && ours;
+    let failed = failed.collect();
     let view = View { reading: &reading, ledger, row, failed, decides, role };
     let deadline = view.deadline()?;
     let named = |ids: &[String]| ids.iter().map(|id| view.state_label(id)).collect();
@@ -214,7 +229,7 @@ fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewe
         shell: Shell::new(replica, visitor)?,
         id: id.to_string(),
         title: viewer.title(&detail.title, ledger),
-        may_write: visitor.may(Need::Write, replica) && !past,
+        may_write: visitor.may(Need::Write, replica) && !past && ours,
         may_reveal: ledger.fields.iter().any(|field| viewer.may_reveal(field)),
         ledger_label: ledger.label.in_lang(english).to_owned(),
         place: place_name(&directives, detail.slice.place),
@@ -274,7 +289,9 @@ impl View<'_> {
     fn value(&self, field: &str, value: &Value) -> String {
         match self.ledger.field(field) {
             Some(field) => self.reading.value(field, value),
-            None => value.to_string(),
+            None if matches!(field, STATE_FIELD | VOID_KEY) => value.to_string(),
+            // Of a field that is not known here, or of several: nobody can say who may see it.
+            None => HIDDEN.to_owned(),
         }
     }
 
@@ -296,8 +313,12 @@ impl View<'_> {
     fn field_label(&self, id: &str) -> String {
         match self.ledger.field(id) {
             Some(field) => field.label.in_lang(self.reading.english).to_owned(),
-            None if id == STATE_FIELD => word("list.state", self.reading.english).to_owned(),
-            None => word("record.void_it", self.reading.english).to_owned(),
+            None => match id {
+                STATE_FIELD => word("list.state", self.reading.english).to_owned(),
+                VOID_KEY => word("record.void_it", self.reading.english).to_owned(),
+                MOVED_KEY | FROM_FIELD => word("record.moved", self.reading.english).to_owned(),
+                _ => id.to_owned(),
+            },
         }
     }
 
@@ -316,6 +337,7 @@ impl View<'_> {
         let candidates = conflict.candidates.iter().enumerate();
         ConflictCard {
             field: self.field_label(&conflict.field),
+            id: conflict.id.clone(),
             field_id: conflict.field.clone(),
             kind: word(kind, self.reading.english).to_owned(),
             resolve: level_word(conflict.resolve, self.reading.english).to_owned(),
@@ -366,7 +388,9 @@ impl View<'_> {
             .map(|(at, field)| {
                 let value = self.row.fields.get(&field.id);
                 let link = match &field.kind {
-                    FieldKind::Ref(_) => value.map(Value::to_string).unwrap_or_default(),
+                    FieldKind::Ref(_) if reading.viewer.sight(field) == Sight::Full => {
+                        value.map(Value::to_string).unwrap_or_default()
+                    }
                     _ => String::new(),
                 };
                 let (mut heads, mut lines) = (Vec::new(), Vec::new());

@@ -122,6 +122,16 @@ pub(super) fn lines(replica: &Replica, english: bool) -> Result<Vec<WorkLine>, P
         }
     }
     lines.extend(calendar_ends(replica, own, english)?);
+    for (id, count) in replica.readers().with(|reader| reader.recheck_counts())? {
+        let Some(ledger) = directives.catalogue.ledger(&id) else { continue };
+        lines.push(WorkLine {
+            ledger: label(ledger),
+            what: word("work.recheck", english).to_owned(),
+            count,
+            link: format!("/ledgers/{id}?recheck=1"),
+            late: true,
+        });
+    }
     let mut waiting: BTreeMap<(String, String), u64> = BTreeMap::new();
     for one in replica.readers().with(|reader| reader.state_counts())? {
         let ledger = directives.catalogue.ledger(&one.ledger);
