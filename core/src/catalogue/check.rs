@@ -400,6 +400,10 @@ impl Checker<'_> {
 
     fn indicators(&mut self, ledger: &Ledger) {
         let scope = self.scope_of(ledger, None);
+        if ledger.slice == SliceKind::Directive && !ledger.indicators.is_empty() {
+            let key = format!("ledger.{}", ledger.id);
+            self.fail(&key, "a register is not rolled up: it has no indicators");
+        }
         for indicator in &ledger.indicators {
             let key = format!("ledger.{}.indicator.{}", ledger.id, indicator.id);
             if let Err(reason) = indicator.filter.check(&scope) {
