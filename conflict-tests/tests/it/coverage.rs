@@ -98,8 +98,9 @@ fn coverage() -> String {
     let mut text = String::from(
         "# What of the document works so far\n\nMade from the catalogue, the sources and \
          `conflict-tests/data/document.csv` by `UPDATE_COVERAGE=1 cargo test -p conflict-tests --test it coverage`; \
-         a test fails if it is out of date. A system counts when its ledger is declared: fields, attachments and print \
-         forms that the document asks for may still be missing.\n",
+         a test fails if it is out of date. A system counts when its ledger is declared with fields, rules and \
+         papers; what needs a ledger that is not there yet is left out. Rules are shown by their cases in \
+         `core/catalogue/cases`, whose files stand under tests.\n",
     );
     let items = items();
     for (kind, title) in [("system", "Systems"), ("rule", "Rules"), ("param", "Parameters")] {
