@@ -96,6 +96,7 @@ async fn a_conflict_of_two_offices_is_decided_in_the_browser() {
     let cause = ("main_cause", "illness");
     village.fill(&[("head_name", "欧阳锋"), ("group_no", "一组"), kind, cause]).await;
     village.button("保存").await;
+    village.sees("已保存在本机").await;
     let record = village.path().await;
     township.wait_for("/ledgers/poor_household", "欧阳锋").await;
     offices[3].link.as_ref().unwrap().set_cut(true);

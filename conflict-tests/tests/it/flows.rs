@@ -209,6 +209,7 @@ async fn a_star_rating_takes_its_six_steps() {
         ])
         .await;
     village.button("保存").await;
+    village.sees("已保存在本机").await;
     village.step("结束公示", "").await;
     village.edit(&rating, &[("notice_ref", "2018年星级户评议结果 2018-06-06")]).await;
     village.step("公示公告", "").await;
@@ -245,6 +246,7 @@ async fn applied(clerk: &Desk, folder: &Path) -> String {
         ])
         .await;
     clerk.button("保存").await;
+    clerk.sees("已保存在本机").await;
     let subsidy = clerk.path().await;
     clerk.upload("proof_company", &photo(folder, "证明.jpg", 1)).await;
     clerk.upload("proof_wage", &photo(folder, "流水.png", 2)).await;

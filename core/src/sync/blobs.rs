@@ -34,6 +34,8 @@ pub(super) struct Blobs {
     asked: Option<((u64, Hash), bool)>,
     /// The peer said that it has none, or gave bytes that are not what their name says.
     absent: BTreeSet<Hash>,
+    /// Its bytes are not what a name says: not asked for again on this link.
+    wrong: BTreeSet<Hash>,
     /// A part of what was asked for is being written.
     taking: bool,
     /// Parts being read for the peer.
@@ -69,8 +71,9 @@ impl Session {
         if self.blobs.asked.is_some() || !self.has_greeted() {
             return;
         }
-        let absent = &self.blobs.absent;
-        let next = self.blobs.wanted.iter().find(|((_, hash), _)| !absent.contains(hash));
+        let (absent, wrong) = (&self.blobs.absent, &self.blobs.wrong);
+        let may = |hash: &Hash| !absent.contains(hash) && !wrong.contains(hash);
+        let next = self.blobs.wanted.iter().find(|((_, hash), _)| may(hash));
         let Some((key, one)) = next.map(|(key, one)| (*key, *one)) else { return };
         self.blobs.asked = Some((key, false));
         self.send(Message::WantBlob { slice: one.slice, hash: one.blob.hash, from: one.have });
@@ -131,7 +134,7 @@ impl Session {
         if !fits {
             // Not what the name says: whoever wrote the name may be wrong, not whoever has the bytes.
             self.blobs.asked = None;
-            self.blobs.absent.insert(hash);
+            self.blobs.wrong.insert(hash);
             return;
         }
         self.blobs.taking = true;
