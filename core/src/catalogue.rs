@@ -161,6 +161,14 @@ pub struct Field {
     pub unconfirmed: Option<Unconfirmed>,
 }
 
+impl Field {
+    /// Whether a paper may carry it: numbers of people and accounts, and what will be sealed, are
+    /// never printed (DOMAIN.md §5.2).
+    pub fn is_printed(&self) -> bool {
+        !matches!(self.kind, FieldKind::BankNo | FieldKind::IdNo) && self.sealed.is_empty()
+    }
+}
+
 /// A bound on lines that no receipt of the parent covers yet: terminals that are off-line at once
 /// overdraw by (terminals - 1) times it at most (DOMAIN.md §6, scenario 6).
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize)]

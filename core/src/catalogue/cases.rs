@@ -196,20 +196,7 @@ fn writer(level: Level) -> Writer {
 }
 
 fn read_row(ledger: &Ledger, table: &Table) -> Result<(RecordId, Row), String> {
-    let mut row = Row {
-        ledger: ledger.id.clone(),
-        fields: BTreeMap::new(),
-        sets: BTreeMap::new(),
-        logs: BTreeMap::new(),
-        state: None,
-        conflicts: Vec::new(),
-        void: None,
-        moved: None,
-        from: Vec::new(),
-        mistyped: BTreeSet::new(),
-        created: writer(Level::Village),
-        levels: BTreeMap::new(),
-    };
+    let mut row = Row::new(ledger.id.clone(), writer(Level::Village));
     let mut state = StateFold {
         state: ledger.workflow.as_ref().map(|one| one.initial.clone()).unwrap_or_default(),
         steps: Vec::new(),

@@ -164,8 +164,8 @@ impl Checker<'_> {
         self.catalogue.params.get(param).is_some_and(|param| param.kind == FieldKind::Int)
     }
 
-    /// A form prints fields that exist; one that hangs in public prints nothing that a board must
-    /// not show (DOMAIN.md §5.3): no numbers of people or accounts, no telephones, no health.
+    /// A form prints fields that exist and may be printed; one that hangs in public prints nothing that
+    /// a board must not show (DOMAIN.md §5.3): no household's telephone, no health, no income.
     fn form(&mut self, ledger: &Ledger, form: &Form) {
         let key = format!("ledger.{}.form.{}", ledger.id, form.id);
         let own = form.fields.iter().map(|field| (ledger.id.clone(), field));
@@ -179,12 +179,13 @@ impl Checker<'_> {
                 self.fail(&key, format!("no field `{of}.{id}`"));
                 continue;
             };
+            if !field.is_printed() {
+                self.fail(&key, format!("`{id}` is never printed"));
+            }
             let personal = field.privacy == 3
                 || (field.privacy == 2 && field.kind != FieldKind::Money)
-                || matches!(
-                    field.kind,
-                    FieldKind::Attach | FieldKind::BankNo | FieldKind::IdNo | FieldKind::Phone
-                );
+                || field.kind == FieldKind::Attach
+                || (field.privacy > 0 && field.kind == FieldKind::Phone);
             if form.public && personal {
                 self.fail(&key, format!("`{id}` must not hang in public"));
             }

@@ -135,6 +135,24 @@ pub struct Row {
 }
 
 impl Row {
+    /// A row without values.
+    pub(crate) fn new(ledger: String, created: Writer) -> Self {
+        Self {
+            ledger,
+            fields: BTreeMap::new(),
+            sets: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            state: None,
+            conflicts: Vec::new(),
+            void: None,
+            moved: None,
+            from: Vec::new(),
+            mistyped: BTreeSet::new(),
+            created,
+            levels: BTreeMap::new(),
+        }
+    }
+
     /// The state's id, if the ledger has a workflow.
     pub fn state_id(&self) -> Option<&str> {
         self.state.as_ref().map(|state| state.state.as_str())
@@ -280,20 +298,8 @@ pub fn fold(log: &RecordLog, ledger: &Ledger) -> Option<Row> {
     let created = log.changes.iter().filter(|change| change.origin.counted).find(|change| {
         change.deps.is_empty() && change.ops.iter().any(|op| op.key == LEDGER_KEY)
     })?;
-    let row = Row {
-        ledger: ledger.id.clone(),
-        fields: BTreeMap::new(),
-        sets: BTreeMap::new(),
-        logs: BTreeMap::new(),
-        state: None,
-        conflicts: Vec::new(),
-        void: None,
-        moved: None,
-        from: Vec::new(),
-        mistyped: BTreeSet::new(),
-        created: creator(log).unwrap_or_else(|| Writer::from(&created.origin)),
-        levels: BTreeMap::new(),
-    };
+    let row =
+        Row::new(ledger.id.clone(), creator(log).unwrap_or_else(|| Writer::from(&created.origin)));
     let mut folding = Folding { log, row };
     let mut lines = Vec::new();
     for (key, ops) in ops_by_key(log) {
