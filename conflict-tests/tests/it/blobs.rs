@@ -6,6 +6,7 @@ use taizhang_core::limits;
 use taizhang_core::record::attachment::{Attachment, BlobRef, Media};
 use taizhang_core::sync::message::Message;
 use taizhang_core::sync::session::Report;
+use taizhang_node::engine::values::Source;
 use taizhang_node::file::backup::{backup, restore};
 use taizhang_node::store::blobs::blob_path;
 
@@ -50,6 +51,16 @@ fn a_photo_reaches_the_city_and_no_other_village() {
     assert_eq!(read, photo(1, 100_000)[65_536..65_536 + limits::BLOB_PART_BYTES]);
     let other = SliceId::ledger(world.replicas[SIBLING].place);
     assert!(world.engine(CITY).store.read_blob(other, blob.hash, 0).unwrap().is_empty());
+    // Asked for outright by the sibling, under the village's name and under its own: it gets no byte.
+    let link = world.link_of(SIBLING);
+    for slice in [slice, other] {
+        world.inject(link, false, Message::WantBlob { slice, hash: blob.hash, from: 0 });
+        world.settle(20_000);
+    }
+    let story = world.trace.story(usize::MAX);
+    let parts = story.iter().filter(|line| line.contains("→ village-b part of blob"));
+    let empty = parts.filter(|line| line.ends_with(" 0 bytes"));
+    assert_eq!(empty.count(), 2, "{story:?}");
 }
 
 #[test]
@@ -171,4 +182,47 @@ fn a_backup_holds_the_photos() {
     restore(&target, &data).unwrap();
     let bytes = std::fs::read(blob_path(&data, blob.hash)).unwrap();
     assert_eq!(bytes, photo(1, 40_000));
+}
+
+#[test]
+fn a_photo_put_here_by_a_clerk_is_there_for_every_record_that_names_it() {
+    let mut world = World::new(9, 4, None);
+    let (first, second) = (file(&mut world, VILLAGE), file(&mut world, VILLAGE));
+    let bytes = photo(3, 50_000);
+    let link = world.link_of(VILLAGE);
+    let blob = attach(&mut world, VILLAGE, first, &bytes);
+    // The names cross, the bytes are lost on the way: with them gone, nobody has any.
+    while !world.trace.story(20).iter().any(|line| line.contains("want blob")) {
+        world.step();
+    }
+    world.set_link(link, false);
+    let path = blob_path(world.engine(VILLAGE).store.folder(), blob.hash);
+    std::fs::remove_file(path).unwrap();
+    let now = world.now_at(VILLAGE);
+    world.engine(VILLAGE).rebuild(now).unwrap();
+    world.set_link(link, true);
+    world.settle(20_000);
+    assert!(!holds(&mut world, TOWNSHIP, blob));
+    attach(&mut world, VILLAGE, second, &bytes);
+    world.settle(20_000);
+    assert!(holds(&mut world, TOWNSHIP, blob));
+    let slice = SliceId::ledger(world.replicas[VILLAGE].place);
+    for node in [VILLAGE, TOWNSHIP] {
+        let held = world.engine(node).store.blobs_of(slice, first).unwrap();
+        assert_eq!(held, [blob], "{}", world.replicas[node].name);
+    }
+}
+
+#[test]
+fn an_entry_names_no_photo_whose_bytes_are_not_here() {
+    let mut world = World::new(10, 4, None);
+    let record = file(&mut world, VILLAGE);
+    let blob = BlobRef::of(&photo(4, 1_000));
+    let one = Attachment { blob, thumb: None, media: Media::Jpeg, name: "a.jpg".into() };
+    let inputs = [("photo_before".to_owned(), one.member())].into();
+    let (source, person) = (Source::People, conflict_tests::world::clerk());
+    let refused = world
+        .job(VILLAGE, |engine, now| engine.set(record, &inputs, source, &person, now))
+        .unwrap_err();
+    assert!(refused.contains("请在记录页面上传"), "{refused}");
 }

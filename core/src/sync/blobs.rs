@@ -34,8 +34,12 @@ pub(super) struct Blobs {
     asked: Option<((u64, Hash), bool)>,
     /// The peer said that it has none, or gave bytes that are not what their name says.
     absent: BTreeSet<Hash>,
-    /// Its bytes are not what a name says: not asked for again on this link.
-    wrong: BTreeSet<Hash>,
+    /// Names whose bytes did not match once: the peer may be at fault, or whoever wrote the name.
+    doubted: BTreeSet<(u64, Hash)>,
+    /// Names that do not match what has their hash: not asked for again on this link.
+    wrong: BTreeSet<(u64, Hash)>,
+    /// There is no room here for what others have: nothing is asked for until the next round.
+    no_room: bool,
     /// A part of what was asked for is being written.
     taking: bool,
     /// Parts being read for the peer.
@@ -68,12 +72,12 @@ impl Session {
 
     /// Asks for the next part, if none is under way.
     pub(super) fn ask_for_blobs(&mut self) {
-        if self.blobs.asked.is_some() || !self.has_greeted() {
+        if self.blobs.asked.is_some() || self.blobs.no_room || !self.has_greeted() {
             return;
         }
         let (absent, wrong) = (&self.blobs.absent, &self.blobs.wrong);
-        let may = |hash: &Hash| !absent.contains(hash) && !wrong.contains(hash);
-        let next = self.blobs.wanted.iter().find(|((_, hash), _)| may(hash));
+        let may = |name: &(u64, Hash)| !absent.contains(&name.1) && !wrong.contains(name);
+        let next = self.blobs.wanted.iter().find(|(name, _)| may(name));
         let Some((key, one)) = next.map(|(key, one)| (*key, *one)) else { return };
         self.blobs.asked = Some((key, false));
         self.send(Message::WantBlob { slice: one.slice, hash: one.blob.hash, from: one.have });
@@ -82,6 +86,7 @@ impl Session {
     /// What was asked in vain, or got no answer in time, may be asked again.
     pub(super) fn ask_for_blobs_again(&mut self) {
         self.blobs.absent.clear();
+        self.blobs.no_room = false;
         if !self.blobs.taking {
             self.blobs.asked = match self.blobs.asked {
                 Some((key, false)) => Some((key, true)),
@@ -134,7 +139,7 @@ impl Session {
         if !fits {
             // Not what the name says: whoever wrote the name may be wrong, not whoever has the bytes.
             self.blobs.asked = None;
-            self.blobs.wrong.insert(hash);
+            self.blobs.wrong.insert(key);
             return;
         }
         self.blobs.taking = true;
@@ -149,7 +154,7 @@ impl Session {
             (self.blobs.asked, self.blobs.taking) = (None, false);
         }
         let Some(have) = have else {
-            self.blobs.absent.insert(blob.hash);
+            self.blobs.no_room = true;
             return;
         };
         if have >= blob.bytes {
@@ -161,9 +166,11 @@ impl Session {
         }
         if have == 0 {
             self.blobs.absent.insert(blob.hash);
+            if !self.blobs.doubted.insert(key) {
+                self.blobs.wrong.insert(key);
+            }
             let reason = "a blob's bytes are not what its name says".to_owned();
-            self.report(Report::Refused { feed: None, reason: reason.clone() });
-            self.strike(&reason);
+            self.report(Report::Refused { feed: None, reason });
         }
     }
 

@@ -11,14 +11,16 @@ use taizhang_core::sync::blobs::MissingBlob;
 
 use super::values::FieldError;
 use super::{Engine, Event};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// The key of an attachment that is added, or with `-` before it taken away again.
 ///
 /// # Errors
 ///
-/// [`FieldError`] for what names no attachment.
+/// [`FieldError`] for what names no attachment, or one whose bytes are not on disk here: nobody else
+/// would have them.
 pub(super) fn keys(
+    store: &Store,
     field: &Field,
     text: &str,
     row: Option<&Row>,
@@ -27,7 +29,8 @@ pub(super) fn keys(
     if member.is_empty() {
         return Ok(Vec::new());
     }
-    if Attachment::parse(member).is_none() {
+    let here = |one: Attachment| one.blobs().all(|blob| store.have_of(blob) == blob.bytes);
+    if !Attachment::parse(member).is_some_and(|one| !add || here(one)) {
         return Err(FieldError {
             field: field.id.clone(),
             reason: Text {
@@ -71,6 +74,10 @@ impl Engine {
         let blobs: Vec<BlobRef> =
             named.flat_map(|(_, one)| one.blobs().collect::<Vec<_>>()).collect();
         let missing = self.store.set_blob_names(slice, record, &blobs)?;
+        // Bytes that a clerk put here may be what other records name and peers asked for in vain.
+        for blob in blobs.iter().filter(|blob| missing.iter().all(|one| one.blob != **blob)) {
+            self.held(*blob)?;
+        }
         if !missing.is_empty() {
             self.events.push(Event::BlobsMissing(missing));
         }
@@ -100,10 +107,15 @@ impl Engine {
     ) -> Result<Option<u64>, StoreError> {
         let have = self.store.take_blob_part(blob, from, part)?;
         if have == Some(blob.bytes) {
-            for slice in self.store.mark_blob_held(blob)? {
-                self.events.push(Event::BlobHeld(slice, blob));
-            }
+            self.held(blob)?;
         }
         Ok(have)
+    }
+
+    fn held(&mut self, blob: BlobRef) -> Result<(), StoreError> {
+        for slice in self.store.mark_blob_held(blob)? {
+            self.events.push(Event::BlobHeld(slice, blob));
+        }
+        Ok(())
     }
 }

@@ -308,7 +308,7 @@ impl Engine {
         }
         let catalogue = Arc::clone(&self.directives.catalogue);
         match &field.kind {
-            FieldKind::Attach => attach::keys(field, text, row),
+            FieldKind::Attach => attach::keys(&self.store, field, text, row),
             FieldKind::Set(_) => {
                 let wanted = parse_set(field, text, &catalogue)?;
                 let shown = row.and_then(|row| row.sets.get(&field.id));

@@ -175,19 +175,23 @@ impl Store {
         Ok(missing)
     }
 
-    /// Notes that a blob is here; gives the slices that name it.
+    /// Notes that a blob is here; gives the slices that name it and did not know.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub(crate) fn mark_blob_held(&self, blob: BlobRef) -> Result<Vec<SliceId>, StoreError> {
-        let hash = blob.hash.0;
-        let sql = "UPDATE blob_name SET held = 1 WHERE hash = ?1";
-        self.derived.prepare_cached(sql)?.execute([hash])?;
-        let sql = "SELECT DISTINCT is_ledger, place FROM blob_name WHERE hash = ?1";
+        let key = params![blob.hash.0, rows::signed(blob.bytes)];
+        let sql = "SELECT DISTINCT is_ledger, place FROM blob_name \
+                   WHERE hash = ?1 AND bytes <= ?2 AND held = 0";
         let mut query = self.derived.prepare_cached(sql)?;
-        let found = query.query_map([hash], |row| rows::slice(row, 0))?;
-        Ok(found.collect::<Result<_, _>>()?)
+        let found = query.query_map(key, |row| rows::slice(row, 0))?;
+        let slices: Vec<SliceId> = found.collect::<Result<_, _>>()?;
+        if !slices.is_empty() {
+            let sql = "UPDATE blob_name SET held = 1 WHERE hash = ?1 AND bytes <= ?2";
+            self.derived.prepare_cached(sql)?.execute(key)?;
+        }
+        Ok(slices)
     }
 
     /// The smallest blobs that records of some slices name and that are not here.
