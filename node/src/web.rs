@@ -20,6 +20,7 @@ mod reading;
 pub mod record;
 pub mod serve;
 pub mod shell;
+pub mod signin;
 pub mod words;
 mod worklist;
 
@@ -53,11 +54,11 @@ macro_rules! routes {
 routes! {
     Nothing get "/static/app.css" css;
     Nothing get "/lang" home::set_language;
-    Nothing get "/signin" account::sign_in_form;
-    Nothing post "/signin" account::sign_in;
+    Nothing get "/signin" signin::sign_in_form;
+    Nothing post "/signin" signin::sign_in;
     SetUp get "/setup" account::set_up_form;
     SetUp post "/setup" account::set_up;
-    Session post "/signout" account::sign_out;
+    Session post "/signout" signin::sign_out;
     Session get "/accounts" account::show;
     Session post "/accounts/password" account::change_password;
     Administer post "/accounts/add" account::add;

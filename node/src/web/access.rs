@@ -10,8 +10,8 @@ use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use taizhang_core::id::Level;
 
-use super::account::sign_in_again;
 use super::shell::{Visitor, cookie, is_english};
+use super::signin::{send_again, sign_in_again};
 use super::words::word;
 use super::{PageError, ROUTES};
 use crate::account::{Duty, Session};
@@ -127,8 +127,24 @@ fn is_foreign(headers: &HeaderMap, method: &Method, site: &Site) -> bool {
     !ours || (method == Method::POST && (other || cross))
 }
 
-/// The body of a form with its `csrf` checked; multipart forms carry the word in their address.
-async fn checked_form(request: Request, session: &Session) -> Result<Request, Response> {
+/// Whether what was typed waits when its session has ended: deeds on records and policy do; passwords and
+/// the end of a session do not.
+fn is_kept(need: Need) -> bool {
+    matches!(need, Need::Write | Need::Decide | Need::Publish | Need::Office)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    text(headers, header::CONTENT_TYPE).starts_with("application/x-www-form-urlencoded")
+}
+
+/// The body of a form with its `csrf` checked; multipart forms carry the word in their address. A form of
+/// an earlier session comes back, to be sent again by whoever signed in since.
+async fn checked_form(
+    gate: &Gate,
+    need: Need,
+    request: Request,
+    session: &Session,
+) -> Result<Request, Response> {
     let denied = || {
         let text = "表单已过期,请返回重新打开页面 / this form is out of date; open the page again";
         (StatusCode::FORBIDDEN, text).into_response()
@@ -138,24 +154,33 @@ async fn checked_form(request: Request, session: &Session) -> Result<Request, Re
     if in_address {
         return Ok(request);
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let bytes = to_bytes(body, FORM_BYTES_MAX).await.map_err(|_| denied())?;
     let carried = bytes.split(|byte| *byte == b'&').any(|one| one == wanted.as_bytes());
     if !carried {
-        return Err(denied());
+        let waits = is_kept(need) && is_form(&parts.headers) && bytes.len() <= KEPT_BYTES_MAX;
+        if !waits {
+            return Err(denied());
+        }
+        let path = parts.uri.path().to_owned();
+        let visitor = match Visitor::from_request_parts(&mut parts, &()).await {
+            Ok(visitor) => visitor,
+            Err(never) => match never {},
+        };
+        let page = send_again(&gate.replica, &visitor, &session.csrf, &path, &bytes).await;
+        return Err((StatusCode::FORBIDDEN, page).into_response());
     }
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
 /// To the sign-in page: back to what was wanted, or with the form that was sent, so that nothing typed
 /// is lost.
-async fn without_session(gate: &Gate, request: Request) -> Response {
+async fn without_session(gate: &Gate, need: Need, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     if request.method() == Method::GET {
         return Redirect::to(&format!("/signin?next={path}")).into_response();
     }
-    let kind = text(request.headers(), header::CONTENT_TYPE);
-    if !kind.starts_with("application/x-www-form-urlencoded") {
+    if !is_kept(need) || !is_form(request.headers()) {
         return Redirect::to("/signin?next=/").into_response();
     }
     let (mut parts, body) = request.into_parts();
@@ -210,13 +235,13 @@ async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
     let token = cookie(headers, SESSION_COOKIE).unwrap_or_default();
     let session = gate.replica.session(&token);
     let session = session.map_err(|error| PageError::from(error).into_response())?;
-    let Some(session) = session else { return Err(without_session(gate, request).await) };
+    let Some(session) = session else { return Err(without_session(gate, need, request).await) };
     let level = gate.replica.identity().checked.name.level();
     if !need.allows(session.account.duty, level) {
         return Err(refused(is_english(headers)));
     }
     if request.method() == Method::POST {
-        request = checked_form(request, &session).await?;
+        request = checked_form(gate, need, request, &session).await?;
     }
     request.extensions_mut().insert(Arc::new(session));
     Ok(request)

@@ -1,18 +1,18 @@
 //! Photos and scans of a record: shown small, opened whole, added and taken away.
 
-use axum::extract::{Multipart, Path, State};
+use axum::extract::{Multipart, Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Form, body};
 use serde::Deserialize;
-use taizhang_core::catalogue::{FieldKind, Ledger};
+use taizhang_core::catalogue::{Field, FieldKind, Ledger};
 use taizhang_core::id::{Hash, hex, unhex};
 use taizhang_core::limits;
 use taizhang_core::record::attachment::{Attachment, BlobRef, Media};
 use taizhang_core::record::fold::Row;
 
 use super::deeds::saved;
-use super::reading::Reading;
+use super::reading::{Reading, ledger_of, opened};
 use super::record::record_id;
 use super::shell::Visitor;
 use super::{PageError, Posted};
@@ -21,7 +21,9 @@ use crate::engine::attach::attachments;
 use crate::engine::command::{Inputs, refuse};
 use crate::engine::values::Source;
 use crate::store::blobs::blob_path;
+use crate::store::read::Detail;
 use crate::thumbnail::thumbnail;
+use crate::viewer::Viewer;
 
 /// One field for photos on a record's page.
 pub(super) struct AttachField {
@@ -52,7 +54,7 @@ fn is_here(replica: &Replica, blob: BlobRef) -> bool {
 /// The fields for photos of a record, with what they hold.
 pub(super) fn attach_fields(reading: &Reading<'_>, ledger: &Ledger, row: &Row) -> Vec<AttachField> {
     let fields = ledger.fields.iter().filter(|field| field.kind == FieldKind::Attach);
-    let field = |field: &taizhang_core::catalogue::Field| {
+    let field = |field: &Field| {
         let found = attachments(ledger, row).filter(|(of, _)| of.id == field.id);
         let items: Vec<AttachLine> = found.map(|(_, one)| line(reading.replica, &one)).collect();
         let hides = reading.hides(field);
@@ -82,6 +84,27 @@ fn line(replica: &Replica, one: &Attachment) -> AttachLine {
     }
 }
 
+/// How a photo is asked for.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct How {
+    /// From a page that shows what is hidden: the audit says who looked.
+    revealed: bool,
+}
+
+/// What a record ever named: a page of a past day shows what was taken away since.
+fn once_named<'a>(
+    ledger: &'a Ledger,
+    detail: &'a Detail,
+) -> impl Iterator<Item = (&'a Field, Attachment)> {
+    let keys = detail.log.changes.iter().flat_map(|change| &change.ops).map(|op| op.key.as_str());
+    keys.filter_map(|key| {
+        let (id, member) = key.split_once('/')?;
+        let field = ledger.field(id).filter(|field| field.kind == FieldKind::Attach)?;
+        Some((field, Attachment::parse(member)?))
+    })
+}
+
 /// The bytes of a photo or its smaller picture, if the record names it and this account may see it.
 ///
 /// # Errors
@@ -90,24 +113,30 @@ fn line(replica: &Replica, one: &Attachment) -> AttachLine {
 pub async fn show(
     State(replica): State<Replica>,
     Path((id, hash)): Path<(String, String)>,
+    Query(how): Query<How>,
     visitor: Visitor,
 ) -> Result<Response, PageError> {
     let record = record_id(&id)?;
     let wanted = unhex(&hash).and_then(|bytes| bytes.try_into().ok()).map(Hash);
     let wanted = wanted.ok_or(PageError::NotFound)?;
-    let detail =
-        replica.readers().with(|reader| reader.detail(record))?.ok_or(PageError::NotFound)?;
+    let detail = opened(&replica, record)?;
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
+    let ledger = ledger_of(&directives, &detail.ledger)?;
     let (viewer, english) = (visitor.viewer(&replica), visitor.english);
+    let viewer = Viewer { revealed: how.revealed, ..viewer };
     let reading = Reading { replica: &replica, directives: &directives, viewer, english };
-    let mut seen = attachments(ledger, &detail.row).filter(|(field, _)| !reading.hides(field));
-    let found = seen.find_map(|(_, one)| {
+    let of = |(field, one): (&Field, Attachment)| {
         let whole = one.blob.hash == wanted;
         let named = whole || one.thumb.is_some_and(|thumb| thumb.hash == wanted);
-        named.then_some(if whole { one.media } else { Media::Jpeg })
-    });
-    let media = found.ok_or(PageError::NotFound)?;
+        let sees = named && !reading.hides(field);
+        sees.then_some(if whole { one.media } else { Media::Jpeg })
+    };
+    let named = attachments(ledger, &detail.row).chain(once_named(ledger, &detail));
+    let media = named.filter_map(of).next().ok_or(PageError::NotFound)?;
+    if how.revealed {
+        let text = format!("{} saw photo {hash} of record {record}", visitor.login());
+        replica.run(move |engine, now| Ok(engine.store.audit("revealed", &text, now)?)).await?;
+    }
     let bytes = tokio::fs::read(blob_path(replica.folder(), wanted)).await;
     let bytes = bytes.map_err(|_| PageError::NotFound)?;
     let kind = [(header::CONTENT_TYPE, media.mime()), (header::CONTENT_DISPOSITION, "inline")];

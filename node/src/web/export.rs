@@ -10,7 +10,7 @@ use taizhang_core::record::value::Value;
 
 use super::PageError;
 use super::ledger::{ListParams, list_query, state_label};
-use super::reading::Reading;
+use super::reading::{Reading, open_ledger};
 use super::shell::{Visitor, place_name};
 use super::words::word;
 use crate::driver::Replica;
@@ -138,10 +138,7 @@ pub async fn table(
     visitor: Visitor,
 ) -> Result<Response, PageError> {
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
-    if ledger.closed {
-        return Err(PageError::NotFound);
-    }
+    let ledger = open_ledger(&directives, &id)?;
     let (viewer, english) = (visitor.viewer(&replica), visitor.english);
     let query = list_query(&replica, ledger, &params, viewer, 0, ROWS_MAX)?;
     let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;

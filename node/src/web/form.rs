@@ -1,6 +1,6 @@
 //! Forms from the catalogue: what was typed survives a refused save.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::Form;
@@ -12,7 +12,7 @@ use taizhang_core::id::{PlaceId, SliceId, SliceKind};
 use taizhang_core::record::fold::Row;
 
 use super::deeds::saved;
-use super::reading::{Reading, group_heading};
+use super::reading::{Reading, group_heading, open_ledger, opened};
 use super::record::record_id;
 use super::shell::{Shell, Visitor, level_word};
 use super::words::word;
@@ -334,8 +334,9 @@ fn inputs(ledger: &Ledger, form: &Sent, viewer: Viewer, is_new: bool) -> Inputs 
         let Some(last) = sent.last() else { continue };
         let text = match &field.kind {
             FieldKind::Set(_) => {
+                // In the order in which a row lists them.
                 let members = sent.iter().copied().filter(|one| !one.is_empty());
-                members.collect::<Vec<_>>().join(",")
+                members.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
             }
             _ => (*last).to_owned(),
         };
@@ -364,7 +365,7 @@ fn new_page(
     errors: &[FieldError],
 ) -> Page {
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(id).ok_or(PageError::NotFound)?;
+    let ledger = open_ledger(&directives, id)?;
     let english = visitor.english;
     let filling = Filling {
         replica,
@@ -393,7 +394,7 @@ pub async fn create(
     Form(form): Form<Sent>,
 ) -> Result<Response, PageError> {
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
+    let ledger = open_ledger(&directives, &id)?;
     let typed = inputs(ledger, &form, visitor.viewer(&replica), true);
     let slice = SliceId { kind: ledger.slice, place: replica.place() };
     let (mut values, person, name) = (typed.clone(), visitor.person.clone(), id.clone());
@@ -434,10 +435,9 @@ fn edit_page(
     errors: &[FieldError],
 ) -> Page {
     let record = record_id(id)?;
-    let detail =
-        replica.readers().with(|reader| reader.detail(record))?.ok_or(PageError::NotFound)?;
+    let detail = opened(replica, record)?;
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
+    let ledger = open_ledger(&directives, &detail.ledger)?;
     let english = visitor.english;
     let filling = Filling {
         replica,
@@ -466,11 +466,10 @@ pub async fn update(
     Form(form): Form<Sent>,
 ) -> Result<Response, PageError> {
     let record = record_id(&id)?;
-    let detail =
-        replica.readers().with(|reader| reader.detail(record))?.ok_or(PageError::NotFound)?;
+    let detail = opened(&replica, record)?;
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
-    let typed = inputs(ledger, &form, visitor.viewer(&replica), false);
+    let ledger = open_ledger(&directives, &detail.ledger)?;
+    let mut typed = inputs(ledger, &form, visitor.viewer(&replica), false);
     let filling = Filling {
         replica: &replica,
         ledger,
@@ -483,6 +482,9 @@ pub async fn update(
         english: visitor.english,
     };
     let (mut values, errors) = filling.changed(&form, &typed);
+    // A form that comes back keeps what was typed, and shows the rest as it is now: sent again, it must
+    // take nothing of what others wrote meanwhile back.
+    typed.retain(|id, _| values.contains_key(id) || errors.iter().any(|one| one.field == *id));
     if !errors.is_empty() {
         return Ok(edit_page(&replica, &visitor, &id, Some(&typed), &errors)?.into_response());
     }

@@ -11,6 +11,7 @@ use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use taizhang_core::catalogue::Ledger;
 use taizhang_core::id::{hex, unhex};
 
+use super::reading::open_ledger;
 use super::shell::{Shell, Visitor};
 use super::words::word;
 use super::{Page, PageError};
@@ -87,7 +88,7 @@ pub async fn form(
     visitor: Visitor,
 ) -> Page {
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
+    let ledger = open_ledger(&directives, &id)?;
     forget_old(&replica.folder().join(FOLDER));
     let page = ImportPage {
         shell: Shell::new(&replica, &visitor)?,
@@ -206,7 +207,7 @@ pub async fn show(
     visitor: Visitor,
 ) -> Page {
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
+    let ledger = open_ledger(&directives, &id)?;
     let path = place(&replica, &token)?;
     let prepared = prepare(&replica, &path, ledger).await?;
     let seen = prepared.import(&replica, ledger, true, asker(&replica, &visitor), silent()).await?;
@@ -259,7 +260,7 @@ pub async fn play(
     Form(form): Form<BTreeMap<String, String>>,
 ) -> Page {
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
+    let ledger = open_ledger(&directives, &id)?;
     let path = place(&replica, &token)?;
     let mut prepared = prepare(&replica, &path, ledger).await?;
     prepared.mapping = corrected(&prepared.mapping, &form);

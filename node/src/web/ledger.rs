@@ -8,7 +8,7 @@ use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required, Text};
 
 use super::access::Need;
 use super::home::{LedgerLine, ledger_lines};
-use super::reading::Reading;
+use super::reading::{Reading, ledger_of};
 use super::shell::{Shell, Visitor, place_name};
 use super::words::word;
 use super::{Page, PageError};
@@ -117,8 +117,10 @@ fn choices(
         label: label.in_lang(english).to_owned(),
         chosen: id == chosen,
     };
+    // A reference holds no text: titles are found by the search.
     let scalar = |field: &&Field| {
-        !matches!(field.kind, FieldKind::Attach | FieldKind::Log(_) | FieldKind::Set(_))
+        use FieldKind::{Attach, Log, Ref, Set};
+        !matches!(field.kind, Attach | Log(_) | Ref(_) | Set(_))
             && viewer.sight(field) == Sight::Full
     };
     let states = ledger.workflow.iter().flat_map(|workflow| &workflow.states);
@@ -162,6 +164,8 @@ struct List {
     label: String,
     q: String,
     rule: String,
+    /// Whether the ledger takes no data yet.
+    closed: bool,
     may_create: bool,
     total: u64,
     heads: Vec<Head>,
@@ -277,7 +281,7 @@ pub async fn show(
 ) -> Page {
     let directives = replica.directives();
     let english = visitor.english;
-    let ledger = directives.catalogue.ledger(&id).ok_or(PageError::NotFound)?;
+    let ledger = ledger_of(&directives, &id)?;
     let level = replica.identity().checked.name.level();
     let viewer = visitor.viewer(&replica);
     let query = list_query(&replica, ledger, &params, viewer, params.page * ROWS, ROWS)?;
@@ -302,7 +306,9 @@ pub async fn show(
     let page = List {
         shell: Shell::new(&replica, &visitor)?,
         label: ledger.label.in_lang(english).to_owned(),
+        closed: ledger.closed,
         may_create: visitor.may(Need::Write, &replica)
+            && !ledger.closed
             && ledger.may_create(level)
             && ledger.scope.contains(&level),
         heads: columns.iter().map(|one| head(&one.id, one.label.in_lang(english))).collect(),

@@ -1,6 +1,7 @@
 //! Official papers of a record, for the printer of the office or as a sheet: only what the catalogue names
 //! for each, masked as on the record's page. A paper that hangs in public shows the file's number instead
-//! of a name where a disabled person or a minor lives in the household (DOMAIN.md §5.3).
+//! of a name where a disabled person or a minor lives in the household that its record names (DOMAIN.md
+//! §5.3); names that a clerk typed into the lines of a notice are that clerk's to shelter.
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
@@ -14,7 +15,7 @@ use taizhang_core::record::fold::Row;
 use taizhang_core::time::Date;
 
 use super::PageError;
-use super::reading::Reading;
+use super::reading::{Reading, open_ledger, opened};
 use super::record::record_id;
 use super::shell::{Frame, Visitor};
 use super::words::word;
@@ -28,6 +29,9 @@ const HOUSEHOLD: &str = "poor_household";
 const MEMBER: &str = "household_member";
 /// Years below which a person is a minor.
 const ADULT_YEARS: i32 = 18;
+/// Marks of a household in which a disabled person or a minor lives.
+const SHELTERED_TAGS: [&str; 4] =
+    ["disabled", "severe_disability", "multi_disability", "single_parent_minor"];
 
 /// One table of a paper.
 struct Table {
@@ -89,10 +93,16 @@ fn is_sheltered(replica: &Replica, ledger: &Ledger, id: RecordId, row: &Row) -> 
     let Some(household) = own.or_else(|| refers(HOUSEHOLD)).or_else(by_member) else {
         return false;
     };
-    let Ok(members) = readers.with(|reader| reader.naming(MEMBER, "household", household)) else {
+    let members = readers.with(|reader| reader.naming(MEMBER, "household", household));
+    let (Ok(members), Ok(household)) = (members, readers.with(|reader| reader.detail(household)))
+    else {
         // What cannot be read is not named.
         return true;
     };
+    let tags = household.iter().filter_map(|found| found.row.sets.get("priority_tags")).flatten();
+    if tags.map(String::as_str).any(|tag| SHELTERED_TAGS.contains(&tag)) {
+        return true;
+    }
     let today = clock::now().date();
     members.iter().any(|(_, member)| {
         let birth = Date::parse(&member.text("birth_date"));
@@ -171,11 +181,10 @@ fn whole(ledger: &Ledger) -> Form {
     Form {
         id: WHOLE.into(),
         label: ledger.label.clone(),
-        // Numbers of people and accounts are never printed.
         fields: ledger
             .fields
             .iter()
-            .filter(|field| !matches!(field.kind, FieldKind::BankNo | FieldKind::IdNo))
+            .filter(|field| field.is_printed())
             .map(|field| field.id.clone())
             .collect(),
         tables: Vec::new(),
@@ -196,13 +205,9 @@ pub async fn show(
     visitor: Visitor,
 ) -> Result<Response, PageError> {
     let record = record_id(&id)?;
-    let detail =
-        replica.readers().with(|reader| reader.detail(record))?.ok_or(PageError::NotFound)?;
+    let detail = opened(&replica, record)?;
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
-    if ledger.closed {
-        return Err(PageError::NotFound);
-    }
+    let ledger = open_ledger(&directives, &detail.ledger)?;
     let own = whole(ledger);
     let chosen = ledger.forms.iter().chain([&own]).find(|one| one.id == form);
     let chosen = chosen.ok_or(PageError::NotFound)?;

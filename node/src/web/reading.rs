@@ -7,9 +7,29 @@ use taizhang_core::record::attachment::Attachment;
 use taizhang_core::record::fold::{LogLine, Row};
 use taizhang_core::record::value::Value;
 
+use super::PageError;
 use crate::driver::Replica;
 use crate::engine::values::{HIDDEN, display, shown};
+use crate::store::read::Detail;
 use crate::viewer::{Sight, Viewer};
+
+/// A record by its id.
+pub(super) fn opened(replica: &Replica, id: RecordId) -> Result<Detail, PageError> {
+    replica.readers().with(|reader| reader.detail(id))?.ok_or(PageError::NotFound)
+}
+
+/// A ledger of the catalogue.
+pub(super) fn ledger_of<'a>(directives: &'a Directives, id: &str) -> Result<&'a Ledger, PageError> {
+    Ok(directives.catalogue.ledger(id).ok_or(PageError::NotFound)?)
+}
+
+/// A ledger that takes data: pages that write and copies that leave the office are of these only.
+pub(super) fn open_ledger<'a>(
+    directives: &'a Directives,
+    id: &str,
+) -> Result<&'a Ledger, PageError> {
+    Some(ledger_of(directives, id)?).filter(|one| !one.closed).ok_or(PageError::NotFound)
+}
 
 /// Who reads, in which language.
 pub(super) struct Reading<'a> {

@@ -20,7 +20,7 @@ use taizhang_core::time::Date;
 
 use super::access::Need;
 use super::attach::{AttachField, attach_fields};
-use super::reading::{Reading, group_heading};
+use super::reading::{Reading, group_heading, ledger_of, opened};
 use super::shell::{Shell, Visitor, level_word, place_name};
 use super::words::word;
 use super::{Page, PageError};
@@ -117,6 +117,8 @@ struct RecordPage {
     saved: String,
     may_write: bool,
     may_reveal: bool,
+    /// Whether this page shows what is hidden.
+    revealed: bool,
     is_void: bool,
     void_reason: String,
     receipts: Vec<ReceiptLine>,
@@ -191,7 +193,7 @@ pub async fn reveal(
 
 /// The record as it is, or as it was at the end of a day.
 fn standing(replica: &Replica, id: RecordId, as_of: &str) -> Result<Detail, PageError> {
-    let detail = replica.readers().with(|reader| reader.detail(id))?.ok_or(PageError::NotFound)?;
+    let detail = opened(replica, id)?;
     if as_of.trim().is_empty() {
         return Ok(detail);
     }
@@ -203,7 +205,7 @@ fn standing(replica: &Replica, id: RecordId, as_of: &str) -> Result<Detail, Page
         .map_err(PageError::Command);
     };
     let directives = replica.directives();
-    let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
+    let ledger = ledger_of(&directives, &detail.ledger)?;
     let log = detail.log.as_of(day);
     let row = fold(&log, ledger).ok_or(PageError::NotFound)?;
     Ok(Detail { log, row, findings: Vec::new(), ..detail })
@@ -213,7 +215,7 @@ fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewe
     let directives = replica.directives();
     let detail = standing(replica, id, &after.as_of)?;
     let past = !after.as_of.trim().is_empty();
-    let ledger = directives.catalogue.ledger(&detail.ledger).ok_or(PageError::NotFound)?;
+    let ledger = ledger_of(&directives, &detail.ledger)?;
     let english = visitor.english;
     let (row, role) = (&detail.row, visitor.person.role.clone());
     let reading = Reading { replica, directives: &directives, viewer, english };
@@ -230,7 +232,8 @@ fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewe
         id: id.to_string(),
         title: viewer.title(&detail.title, ledger),
         may_write: visitor.may(Need::Write, replica) && !past && ours,
-        may_reveal: ledger.fields.iter().any(|field| viewer.may_reveal(field)),
+        may_reveal: !past && ledger.fields.iter().any(|field| viewer.may_reveal(field)),
+        revealed: viewer.revealed,
         ledger_label: ledger.label.in_lang(english).to_owned(),
         place: place_name(&directives, detail.slice.place),
         saved: after.saved.clone(),
