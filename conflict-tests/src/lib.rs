@@ -8,6 +8,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a judge that cannot go on panics, and the test fails")]
 
+pub mod bench;
 pub mod chance;
 pub mod disk;
 pub mod fuzz;

@@ -61,12 +61,22 @@ pub struct Player {
 
 /// Parts of the catalogue that no player writes, and to which no other part refers: every office would only
 /// apply and never use them.
-const UNPLAYED: [&str; 5] = [
+const UNPLAYED: [&str; 15] = [
     "star_rating.toml",
     "toilet_renovation.toml",
     "problem_ticket.toml",
     "guidance_followup.toml",
     "filial_fund.toml",
+    "policy_item.toml",
+    "commendation_criticism.toml",
+    "report_filing.toml",
+    "quarterly_briefing.toml",
+    "implementation_plan_filing.toml",
+    "supervision_notice.toml",
+    "supervision_round.toml",
+    "finding.toml",
+    "reports.toml",
+    "overview.toml",
 ];
 
 fn ledgers() -> Vec<Part> {

@@ -5,13 +5,15 @@
 //! verdicts derive from it, so a new ledger needs no new code.
 //!
 //! Read in this order: this page (what there is), [`parse`] (TOML with positions), [`check`] (what
-//! must hold between parts), [`expression`] (CEL: limits and types), [`workflow`] (states and steps),
+//! must hold between parts), [`expression`] (CEL: limits and types), [`indicator`] and [`report`] (figures), [`workflow`] (states and steps),
 //! [`cases`] (rows on which each rule must hold and must not).
 
 pub mod cases;
 pub mod check;
 pub mod expression;
+pub mod indicator;
 pub mod parse;
+pub mod report;
 pub mod workflow;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Hash, Lane, Level, SliceKind};
 use crate::record::value::Value;
 use expression::Expression;
+pub use indicator::{Indicator, Measure, When};
+pub use report::{Chart, ChartKind, Report};
 pub use workflow::{Number, Spend, State, Transition, Workflow};
 
 /// A text in both languages of the product.
@@ -77,6 +81,8 @@ pub enum FieldKind {
     Set(String),
     /// Short text.
     Text,
+    /// Whole numbers for the values of a vocabulary that add up to 100: `duty=20,work=80`.
+    Weights(String),
     /// A calendar year.
     Year,
 }
@@ -238,30 +244,6 @@ pub struct Rule {
     pub about_place: bool,
 }
 
-/// What an indicator adds up.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Measure {
-    /// One a row.
-    Count,
-    /// The value of a field.
-    Sum(String),
-}
-
-/// An additive figure.
-#[derive(Clone, Debug)]
-pub struct Indicator {
-    /// Indicator id.
-    pub id: String,
-    /// Label.
-    pub label: Text,
-    /// Rows that count.
-    pub filter: Expression,
-    /// What each adds.
-    pub measure: Measure,
-    /// Whether it depends on today.
-    pub dated: bool,
-}
-
 /// One ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
@@ -382,6 +364,10 @@ pub enum Localise {
     StricterMax,
     /// The greater of both: minima.
     StricterMin,
+    /// Of a set: the lower level may take away.
+    Subset,
+    /// Of a set: the lower level may add.
+    Superset,
 }
 
 /// A policy parameter.
@@ -438,12 +424,28 @@ pub struct Catalogue {
     pub params: BTreeMap<String, Param>,
     /// Ledgers, those of the program included.
     pub ledgers: BTreeMap<String, Arc<Ledger>>,
+    /// Reports.
+    pub reports: BTreeMap<String, Arc<Report>>,
+    /// Charts of the overview, in order.
+    pub charts: Vec<Arc<Chart>>,
 }
 
 impl Catalogue {
     /// A ledger by id.
     pub fn ledger(&self, id: &str) -> Option<&Arc<Ledger>> {
         self.ledgers.get(id)
+    }
+
+    /// Whether a parameter is a set.
+    pub fn is_set_param(&self, id: &str) -> bool {
+        self.params.get(id).is_some_and(|param| matches!(param.kind, FieldKind::Set(_)))
+    }
+
+    /// An indicator by id, and its ledger.
+    pub fn indicator(&self, id: &str) -> Option<(&Arc<Ledger>, &Arc<Indicator>)> {
+        self.ledgers
+            .values()
+            .find_map(|ledger| Some((ledger, ledger.indicators.iter().find(|one| one.id == id)?)))
     }
 
     /// Ledgers that people work with: not those of the program itself.

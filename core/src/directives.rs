@@ -15,7 +15,7 @@ use crate::id::{
 };
 use crate::place::event::DatedEvent;
 use crate::place::{Place, Tree};
-use crate::policy::{InForce, PolicyVersion, in_force};
+use crate::policy::{InForce, PolicyVersion, Signed, in_force};
 use crate::record::fold::Row;
 use crate::record::value::Value;
 use crate::revocation::Revocations;
@@ -31,6 +31,8 @@ pub const ROSTER: &str = "sys_roster";
 pub const CATALOGUE: &str = "sys_catalogue";
 /// Policy versions.
 pub const POLICY: &str = "sys_policy";
+/// Policy versions before they are published.
+pub const POLICY_DRAFT: &str = "sys_policy_draft";
 /// Place events.
 pub const PLACE_EVENT: &str = "sys_place_event";
 /// Revoked keys.
@@ -339,6 +341,11 @@ impl Directives {
             lamport: row.created.lamport,
             actor: row.created.author.actor(),
             position: origin.position,
+            signed: Signed {
+                draft: row.text("draft"),
+                drafter: row.text("drafter"),
+                approver: row.text("approver"),
+            },
         };
         let versions = self.policies.entry(origin.slice.place).or_default();
         if versions.iter().any(|known| known.record == version.record) {

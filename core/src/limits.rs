@@ -31,6 +31,8 @@ pub const LAMPORT_MAX: u64 = 1 << 40;
 pub const KEY_BYTES_MAX: usize = 256;
 /// Bytes of one blob: a scan of several pages, a photo of a telephone (DESIGN §4).
 pub const BLOB_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Heads in the frontier of a frozen report: 120 bytes each stay under [`BLOB_BYTES_MAX`].
+pub const FRONTIER_HEADS_MAX: usize = 128 * 1024;
 /// Bytes of one part of a blob: four seconds of a line of 64 kbit/s, so that a segment never waits
 /// longer behind a photo.
 pub const BLOB_PART_BYTES: usize = 32 * 1024;
@@ -101,6 +103,12 @@ pub const FILE_HEADER_BYTES_MAX: usize = 256 * 1024;
 pub const LINK_SILENCE_MS: i64 = 60_000;
 /// Milliseconds between two heartbeats.
 pub const HEARTBEAT_MS: i64 = 25_000;
+/// Slices up to which a session counts its progress after every message ...
+pub const PROGRESS_SLICES: usize = 256;
+/// ... and how often above, in milliseconds.
+pub const PROGRESS_MS: i64 = 300;
+/// How long a link waits for further directives before its scope is derived again, in milliseconds.
+pub const SCOPE_DELAY_MS: u64 = 300;
 /// Milliseconds before the first retry of a lost link.
 pub const BACKOFF_FIRST_MS: i64 = 500;
 /// Milliseconds between retries at most: a mountain line is up for seconds, and a dial costs next to nothing.

@@ -2,7 +2,7 @@
 //!
 //! A pure function of the directive slices of the place and its ancestors (DESIGN §9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,17 @@ use crate::catalogue::{FieldKind, Localise, Param};
 use crate::id::{Actor, AuthorId, Level, PlaceId, RecordId};
 use crate::record::value::Value;
 use crate::time::{Date, UtcMillis};
+
+/// Who drafted and who approved a version, by the words of the office that published it.
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Signed {
+    /// The draft's record; empty if there was none.
+    pub draft: String,
+    /// Who drafted it.
+    pub drafter: String,
+    /// Who approved it; empty if nobody did.
+    pub approver: String,
+}
 
 /// A published version: values with a document number and a date.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -38,6 +49,8 @@ pub struct PolicyVersion {
     pub actor: Actor,
     /// The publishing feed's author, and the number of the segment that carries it.
     pub position: (AuthorId, u64),
+    /// Who drafted and approved it.
+    pub signed: Signed,
 }
 
 /// What holds, and why.
@@ -64,6 +77,8 @@ pub fn check_value(param: &Param, value: &Value) -> Result<(), String> {
         (FieldKind::Bool, Value::Bool(_)) => None,
         (FieldKind::Date, Value::Text(date)) if Date::parse(date).is_some() => None,
         (FieldKind::Text | FieldKind::Enum(_), Value::Text(_)) => None,
+        (FieldKind::Set(_), Value::Text(text)) if members(text).is_sorted_by(|a, b| a < b) => None,
+        (FieldKind::Weights(_), Value::Text(text)) if weights(text).is_some() => None,
         (FieldKind::Bands, Value::Text(text)) if bands(text).is_some() => None,
         _ => return Err(format!("`{value}` is not of the kind that {} takes", param.id)),
     };
@@ -86,6 +101,22 @@ pub fn bands(text: &str) -> Option<Vec<(i64, i64)>> {
     });
     let pairs: Vec<(i64, i64)> = pairs.collect::<Option<_>>()?;
     pairs.is_sorted_by(|one, two| one.0 < two.0).then_some(pairs)
+}
+
+/// The members of a set parameter's text.
+pub fn members(text: &str) -> Vec<&str> {
+    text.split(',').map(str::trim).filter(|member| !member.is_empty()).collect()
+}
+
+/// Reads `name=weight` pairs, separated by commas, that add up to 100: `duty=20,work=80`.
+pub fn weights(text: &str) -> Option<BTreeMap<String, i64>> {
+    let pairs = text.split(',').map(|pair| {
+        let (name, weight) = pair.trim().split_once('=')?;
+        let weight: i64 = weight.trim().parse().ok()?;
+        (0..=100).contains(&weight).then(|| (name.trim().to_owned(), weight))
+    });
+    let weights: BTreeMap<String, i64> = pairs.collect::<Option<_>>()?;
+    (weights.values().sum::<i64>() == 100).then_some(weights)
 }
 
 /// The figure of the last band that begins at or below `amount`; 0 below the first.
@@ -143,22 +174,41 @@ pub fn in_force(
         .filter(|(value, _)| check_value(param, value).is_ok());
     let value = match (upper.map(|(value, _)| value), local.map(|(value, _)| value)) {
         (Some(upper), Some(local)) => Some(combined(param.localise, upper, local)),
-        (upper, local) => upper.or(local),
+        (upper, local) => upper.or(local).cloned(),
     };
-    let overridden = local.is_some_and(|(local, _)| Some(local) != value);
+    let overridden = local.is_some_and(|(local, _)| {
+        let covers = value.as_ref() == upper.map(|(value, _)| value);
+        // What a county adds to a list stands beside the rest of it.
+        Some(local) != value.as_ref() && (covers || param.localise != Localise::Superset)
+    });
     let owned = |found: Option<(&Value, &PolicyVersion)>| {
         found.map(|(value, version)| (value.clone(), version.record))
     };
-    InForce { value: value.cloned(), upper: owned(upper), local: owned(local), overridden }
+    InForce { value, upper: owned(upper), local: owned(local), overridden }
 }
 
 /// What holds of an upper and a local value.
-pub fn combined<'a>(how: Localise, upper: &'a Value, local: &'a Value) -> &'a Value {
+pub fn combined(how: Localise, upper: &Value, local: &Value) -> Value {
+    let sets = || {
+        let of = |value: &Value| -> BTreeSet<String> {
+            members(value.as_text().unwrap_or_default()).into_iter().map(str::to_owned).collect()
+        };
+        (of(upper), of(local))
+    };
+    let joined = |set: BTreeSet<String>| Value::Text(set.into_iter().collect::<Vec<_>>().join(","));
     match how {
-        Localise::Bounded | Localise::Free => local,
-        Localise::None => upper,
-        Localise::StricterMax => upper.min(local),
-        Localise::StricterMin => upper.max(local),
+        Localise::Bounded | Localise::Free => local.clone(),
+        Localise::None => upper.clone(),
+        Localise::StricterMax => upper.min(local).clone(),
+        Localise::StricterMin => upper.max(local).clone(),
+        Localise::Subset => {
+            let (upper, local) = sets();
+            joined(upper.intersection(&local).cloned().collect())
+        }
+        Localise::Superset => {
+            let (upper, local) = sets();
+            joined(upper.union(&local).cloned().collect())
+        }
     }
 }
 
@@ -195,6 +245,7 @@ mod tests {
             lamport,
             actor: Actor::default(),
             position: (AuthorId::default(), 0),
+            signed: Signed::default(),
         }
     }
 
@@ -226,6 +277,24 @@ mod tests {
         assert_eq!(value(Localise::StricterMin, &later, &local, "2018-06-01"), (Some(4), true));
         assert_eq!(value(Localise::StricterMax, &later, &local, "2018-06-01"), (Some(3), false));
         assert_eq!(value(Localise::None, &later, &local, "2018-06-01"), (Some(4), false));
+    }
+
+    #[test]
+    fn what_a_county_adds_to_a_list_is_not_overridden() {
+        let mut param = param(Localise::Superset);
+        param.kind = FieldKind::Set("v".into());
+        let version = |members: &str, lamport| PolicyVersion {
+            values: BTreeMap::from([("x".to_owned(), Value::Text(members.into()))]),
+            ..version("2018-04-09", 0, lamport)
+        };
+        let (upper, day) = ([version("a,b", 1)], Date::parse("2018-06-01").unwrap());
+        let found = |local: &str| {
+            let found = in_force(&param, &upper, &[version(local, 2)], day);
+            (found.value.unwrap().to_string(), found.overridden)
+        };
+        assert_eq!(found("c"), ("a,b,c".to_owned(), false));
+        assert_eq!(found("a"), ("a,b".to_owned(), true));
+        assert_eq!(found("a,b"), ("a,b".to_owned(), false));
     }
 
     #[test]

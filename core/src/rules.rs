@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_types, reason = "CEL's map type; fields are read, never its order")]
 
+pub mod figures;
 pub mod id_number;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,11 @@ use cel::objects::{Key, Map};
 use cel::{Context, Value as CelValue};
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{FieldKind, Indicator, Ledger, Measure, Rule, Severity, Uses};
+use crate::catalogue::{FieldKind, Ledger, LogColumn, Rule, Severity, Uses};
 use crate::id::RecordId;
 use crate::limits;
-use crate::record::fold::Row;
+use crate::record::fold::{LogLine, Row};
+use crate::record::state::Step;
 use crate::record::value::Value;
 use crate::time::Date;
 
@@ -71,6 +73,8 @@ pub trait Surroundings {
     fn related(&self, subject: Option<(&Row, RecordId)>, uses: &Uses) -> Vec<(RecordId, Row)>;
     /// The parameter's value in force on `day` at the row's place; `None` is 未设定.
     fn param(&self, id: &str, day: Date) -> Option<Value>;
+    /// Whether a parameter is a set: expressions see its members as a list.
+    fn is_set(&self, id: &str) -> bool;
     /// A ledger by id, if it is declared.
     fn ledger(&self, id: &str) -> Option<Arc<Ledger>>;
 }
@@ -99,17 +103,7 @@ fn variables(row: &Row, id: RecordId, ledger: &Ledger) -> Vec<(String, CelValue)
             }
             FieldKind::Log(columns) => {
                 let lines = row.logs.get(&field.id);
-                cel_list(lines.into_iter().flatten().map(|line| {
-                    let mut map: HashMap<Key, CelValue> = columns
-                        .iter()
-                        .map(|column| {
-                            let value = line.columns.get(&column.id);
-                            (column.id.as_str().into(), value.map_or(CelValue::Null, cel_value))
-                        })
-                        .collect();
-                    map.insert("_level".into(), line.writer.level.name().into());
-                    CelValue::Map(Map { map: Arc::new(map) })
-                }))
+                cel_list(lines.into_iter().flatten().map(|line| line_map(line, columns)))
             }
             _ => row.fields.get(&field.id).map_or(CelValue::Null, cel_value),
         };
@@ -117,20 +111,33 @@ fn variables(row: &Row, id: RecordId, ledger: &Ledger) -> Vec<(String, CelValue)
     }
     found.push(("_id".into(), CelValue::from(id.to_string())));
     found.push(("state".into(), row.state_id().map_or(CelValue::Null, CelValue::from)));
-    let passed = row.state.iter().flat_map(|state| &state.steps).map(|step| step.to.as_str());
+    let passed = row.all_steps().map(|step| step.to.as_str());
     found.push(("passed".into(), cel_list(passed)));
     let late = row.state.iter().flat_map(|state| &state.superseded).map(String::as_str);
     found.push(("superseded".into(), cel_list(late)));
     found.push(("created_level".into(), row.created.level.name().into()));
-    let steps = row.state.iter().flat_map(|state| &state.steps).map(|step| {
-        let date =
-            if step.date.is_empty() { step.time.date().to_string() } else { step.date.clone() };
-        let parts = [("to", step.to.clone()), ("date", date), ("level", step.level.name().into())];
-        let parts = parts.map(|(name, text)| (Key::from(name), CelValue::from(text)));
-        CelValue::Map(Map { map: Arc::new(HashMap::from(parts)) })
-    });
+    let steps = row.all_steps().map(step_map);
     found.push(("steps".into(), cel_list(steps)));
     found
+}
+
+fn step_map(step: &Step) -> CelValue {
+    let level = step.level.name().to_owned();
+    let parts = [("to", step.to.clone()), ("date", step.day()), ("level", level)];
+    let parts = parts.map(|(name, text)| (Key::from(name), CelValue::from(text)));
+    CelValue::Map(Map { map: Arc::new(HashMap::from(parts)) })
+}
+
+fn line_map(line: &LogLine, columns: &[LogColumn]) -> CelValue {
+    let mut map: HashMap<Key, CelValue> = columns
+        .iter()
+        .map(|column| {
+            let value = line.columns.get(&column.id);
+            (column.id.as_str().into(), value.map_or(CelValue::Null, cel_value))
+        })
+        .collect();
+    map.insert("_level".into(), line.writer.level.name().into());
+    CelValue::Map(Map { map: Arc::new(map) })
 }
 
 fn row_map(row: &Row, id: RecordId, ledger: &Ledger) -> CelValue {
@@ -154,7 +161,7 @@ impl Default for Evaluator {
 }
 
 impl Evaluator {
-    /// Findings of every rule of `ledger` on `row`. Void rows have none.
+    /// Findings of every rule of `ledger` on `row`. Void rows have none, nor have those that moved.
     pub fn findings(
         &self,
         ledger: &Ledger,
@@ -163,7 +170,56 @@ impl Evaluator {
         around: &dyn Surroundings,
         as_of: Date,
     ) -> Vec<Finding> {
-        if row.void.is_some() || row.moved.is_some() {
+        if row.moved.is_some() {
+            return Vec::new();
+        }
+        self.findings_even_moved(ledger, row, id, around, as_of)
+    }
+
+    /// As [`Self::findings`], of a row that has moved too: they tell how it counted.
+    pub fn findings_even_moved(
+        &self,
+        ledger: &Ledger,
+        row: &Row,
+        id: RecordId,
+        around: &dyn Surroundings,
+        as_of: Date,
+    ) -> Vec<Finding> {
+        let own = self.context(Some((ledger, row, id)), as_of);
+        Self::findings_in(&own, ledger, row, id, around)
+    }
+
+    /// The findings of a row, `more` among them, and what it adds to indicators, which may read them.
+    pub fn findings_and_additions(
+        &self,
+        ledger: &Ledger,
+        row: &Row,
+        id: RecordId,
+        around: &dyn Surroundings,
+        as_of: Date,
+        more: Option<Finding>,
+    ) -> (Vec<Finding>, figures::Additions) {
+        // The row's names are the same for all of its rules and indicators.
+        let own = self.context(Some((ledger, row, id)), as_of);
+        let mut findings = Self::findings_in(&own, ledger, row, id, around);
+        findings.extend(more);
+        findings.sort();
+        let additions = figures::additions(own, ledger, row, &findings);
+        // Nobody mends a record that has moved; what it failed still tells how it counted.
+        if row.moved.is_some() {
+            findings.clear();
+        }
+        (findings, additions)
+    }
+
+    fn findings_in(
+        own: &Context<'_, '_>,
+        ledger: &Ledger,
+        row: &Row,
+        id: RecordId,
+        around: &dyn Surroundings,
+    ) -> Vec<Finding> {
+        if row.void.is_some() {
             return Vec::new();
         }
         let mut found = Vec::new();
@@ -176,11 +232,9 @@ impl Evaluator {
                 dated: false,
             });
         }
-        // The row's names are the same for all of its rules.
-        let own = self.context(Some((ledger, row, id)), as_of);
         let day = row.business_date(ledger);
         for rule in ledger.rules.iter().filter(|rule| !rule.about_place) {
-            let result = Self::apply_in(&own, rule, Some((row, id)), around, day);
+            let result = Self::apply_in(own, rule, Some((row, id)), around, day);
             if let Some((outcome, reason)) = result {
                 let dated = rule.dated;
                 let (rule, severity) = (rule.id.clone(), rule.severity);
@@ -262,7 +316,11 @@ impl Evaluator {
             let Some(value) = around.param(id, day) else {
                 return Some((Outcome::Unchecked, format!("parameter {id} is not set")));
             };
-            params.insert(id.as_str().into(), cel_value(&value));
+            let value = match &value {
+                Value::Text(text) if around.is_set(id) => cel_list(crate::policy::members(text)),
+                value => cel_value(value),
+            };
+            params.insert(id.as_str().into(), value);
         }
         let mut context = own.new_inner_scope();
         add(&mut context, "p", CelValue::Map(Map { map: Arc::new(params) }));
@@ -281,36 +339,6 @@ impl Evaluator {
             Ok(true) => None,
             Ok(false) => Some((Outcome::Failed, String::new())),
             Err(reason) => Some((Outcome::Defect, reason)),
-        }
-    }
-
-    /// What `row` adds to an indicator: 0 if it does not count.
-    pub fn measure(
-        &self,
-        indicator: &Indicator,
-        ledger: &Ledger,
-        row: &Row,
-        id: RecordId,
-        findings: &[Finding],
-        as_of: Date,
-    ) -> i64 {
-        if row.void.is_some() || row.moved.is_some() {
-            return 0;
-        }
-        let mut context = self.context(Some((ledger, row, id)), as_of);
-        let rules_with = |outcome: Outcome| {
-            cel_list(
-                findings.iter().filter(|one| one.outcome == outcome).map(|one| one.rule.as_str()),
-            )
-        };
-        add(&mut context, "failed", rules_with(Outcome::Failed));
-        add(&mut context, "unchecked", rules_with(Outcome::Unchecked));
-        if indicator.filter.holds(&context) != Ok(true) {
-            return 0;
-        }
-        match &indicator.measure {
-            Measure::Count => 1,
-            Measure::Sum(field) => row.fields.get(field).and_then(Value::as_int).unwrap_or(0),
         }
     }
 }

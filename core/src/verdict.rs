@@ -263,8 +263,10 @@ fn judge_place(
 ) -> Option<VoidReason> {
     let own_place = certified.place == feed.slice.place;
     if feed.slice.kind == SliceKind::Ledger {
-        // A holder writes what it does with a right, and decisions on duplicates, in its own slice.
-        let own_only = matches!(ledger.id.as_str(), rights::RIGHT | twin::SAME);
+        // A holder writes what it does with a right, decisions on duplicates, and drafts of its policy,
+        // in its own slice.
+        let own_only =
+            matches!(ledger.id.as_str(), rights::RIGHT | twin::SAME | directives::POLICY_DRAFT);
         return (own_only && !own_place).then(|| VoidReason::NoAuthority(ledger.id.clone()));
     }
     let allowed = match ledger.id.as_str() {

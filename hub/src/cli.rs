@@ -85,6 +85,9 @@ enum PolicyCommand {
         /// First day, YYYY-MM-DD.
         #[arg(long)]
         from: String,
+        /// The second person, who approves it: another name than --as / 批准人
+        #[arg(long)]
+        approved_by: String,
     },
     /// Versions and values in force / 列表
     List,
@@ -147,7 +150,11 @@ fn policy(command: PolicyCommand, options: &Options) -> ExitCode {
     let request = match command {
         PolicyCommand::List => Request::PolicyList,
         PolicyCommand::Reach { doc_no } => Request::PolicyReach { doc_no },
-        PolicyCommand::Publish { doc_no, values, title, from } => {
+        PolicyCommand::Publish { doc_no, values, title, from, approved_by } => {
+            if approved_by.trim().is_empty() || options.name.trim().is_empty() {
+                eprintln!("give two persons: --as and --approved-by / 请写明起草人和批准人");
+                return ExitCode::from(2);
+            }
             let mut parsed = BTreeMap::new();
             for one in &values {
                 let Some((id, text)) = one.split_once('=') else {
@@ -157,7 +164,7 @@ fn policy(command: PolicyCommand, options: &Options) -> ExitCode {
                 parsed.insert(id.to_owned(), value(text));
             }
             let policy = NewPolicy { doc_no, title, effective_from: from, values: parsed };
-            Request::PolicyPublish { policy, person: options.person() }
+            Request::PolicyPublish { policy, person: options.person(), approved_by }
         }
     };
     ask(&request, options)

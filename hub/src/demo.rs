@@ -1,6 +1,7 @@
 //! The demo: a real hierarchy of processes on loopback, an outage, and what arrived where and when.
 
 pub mod data;
+mod hubs;
 pub mod process;
 pub mod sample;
 pub mod story;

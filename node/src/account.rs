@@ -35,7 +35,7 @@ pub enum Duty {
     Administrator,
     /// Writes records.
     Clerk,
-    /// Reads, and follows tickets; writes nothing.
+    /// Reads, and follows tickets; writes rounds, findings and tickets at a county or the city.
     Inspector,
     /// Writes records, takes steps above the village, decides conflicts, publishes policy.
     Reviewer,

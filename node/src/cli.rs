@@ -6,7 +6,9 @@
 pub mod account;
 pub mod file;
 pub mod print;
+pub mod report;
 pub mod run;
+pub mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -117,7 +119,27 @@ pub enum NodeCommand {
         record: Option<RecordId>,
     },
     /// Verify seals, chains and roll-ups / 校验
-    Check,
+    Check {
+        /// Only figures against the rows that make them / 只核对汇总
+        #[arg(long)]
+        rollups: bool,
+    },
+    /// What other systems may read / 其他系统的令牌
+    #[command(subcommand)]
+    Token(token::TokenCommand),
+    /// Figures and the records that make them, for whoever runs this machine / 导出指标及其依据
+    ///
+    /// For `conflict-tests/recompute.py`, which adds everything up again. Names, numbers, telephones and
+    /// notes are masked; the rest is personal all the same: keep the file on this machine and delete it
+    /// after use. 姓名、证件号、账号、电话、备注已隐去,其余仍属个人信息:仅供本机管理员核算,勿外传,用后删除
+    Figures {
+        /// File to write / 输出文件
+        #[arg(long)]
+        dump: PathBuf,
+    },
+    /// Reports: drafts, frozen ones, recomputation / 报表
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// Delete derived.db and make it anew / 重建
     Rebuild,
     /// Security events and enrolments / 审计
@@ -255,7 +277,10 @@ pub fn request(command: &NodeCommand, options: &Options) -> Result<Request, Stri
         }
         NodeCommand::Bundle(command) => command.request()?,
         NodeCommand::Backup { path } => Request::Backup { path: file::absolute(&path)? },
-        NodeCommand::Check => Request::Check,
+        NodeCommand::Token(command) => command.request(),
+        NodeCommand::Figures { dump } => Request::FiguresDump { path: file::absolute(&dump)? },
+        NodeCommand::Report(command) => command.request(person),
+        NodeCommand::Check { rollups } => Request::Check { rollups },
         NodeCommand::Rebuild => Request::Rebuild,
         NodeCommand::Audit => Request::Audit,
         NodeCommand::Rollup { place } => Request::Rollup { place },

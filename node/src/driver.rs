@@ -24,6 +24,7 @@ use tokio::sync::broadcast;
 use crate::engine::command::CommandError;
 use crate::engine::{Engine, Event};
 use crate::identity::keys::Identity;
+use crate::preview::Previews;
 use crate::store::StoreError;
 use crate::store::read::Readers;
 pub use worker::{Job, Outcome};
@@ -61,6 +62,9 @@ struct Inner {
     folder: PathBuf,
     links: Mutex<BTreeMap<ReplicaId, LinkState>>,
     readers: Readers,
+    previews: Previews,
+    changed: tokio::sync::watch::Sender<u64>,
+    watch: crate::health::Watch,
     wake: tokio::sync::Notify,
     closing: tokio::sync::watch::Sender<bool>,
 }
@@ -82,6 +86,9 @@ impl Replica {
             folder: engine.store.folder().to_owned(),
             links: Mutex::new(BTreeMap::new()),
             readers: Readers::new(engine.store.folder()),
+            previews: Previews::default(),
+            changed: tokio::sync::watch::Sender::new(0),
+            watch: crate::health::Watch::default(),
             wake: tokio::sync::Notify::new(),
             closing: tokio::sync::watch::Sender::new(false),
         });
@@ -121,6 +128,11 @@ impl Replica {
     /// Read-only snapshots.
     pub fn readers(&self) -> &Readers {
         &self.inner.readers
+    }
+
+    /// Previews of policy drafts.
+    pub fn previews(&self) -> &Previews {
+        &self.inner.previews
     }
 
     /// The data folder.
@@ -193,6 +205,20 @@ impl Replica {
     /// Listens to what commits mean for sessions.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.inner.events.subscribe()
+    }
+
+    /// Counts up whenever records, directives or receipts have come and are projected.
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+
+    fn note_change(&self) {
+        self.inner.changed.send_modify(|count| *count += 1);
+    }
+
+    /// What is kept of how the data of all places stand.
+    pub(crate) fn watch(&self) -> &crate::health::Watch {
+        &self.inner.watch
     }
 
     /// Whether a replica of `place` may sync here: a child, or another replica of this place. A former

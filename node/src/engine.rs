@@ -16,6 +16,8 @@ pub mod admit;
 pub mod attach;
 pub mod command;
 pub mod derive;
+pub mod draft;
+pub mod figures;
 pub mod heal;
 pub mod held_back;
 pub mod ingest;
@@ -107,6 +109,9 @@ pub struct Engine {
     pub(crate) working: BTreeMap<(SliceId, RecordId), Working>,
     pub(crate) receipts_due: BTreeSet<SliceId>,
     pub(crate) catalogue_dirty: bool,
+    /// Tree, catalogue or policy changed: rules and figures of all rows are to be evaluated again. Who may
+    /// write does not matter to them.
+    pub(crate) rules_due: bool,
     /// Places have moved since roll-ups were added up.
     pub(crate) recount_due: bool,
     /// While the ledger is projected at start: what is unsealed was not judged yet, so it must not be
@@ -152,11 +157,53 @@ impl Engine {
                 epoch
             }
         };
+        let mut engine = Self::assemble(store, identity, epoch, chance, durability)?;
+        engine.load_directives()?;
+        engine.recall_due()?;
+        engine.catch_up(now)?;
+        engine.bind(&machine, now)?;
+        engine.branch_due |=
+            !engine.store.again()?.is_empty() || !engine.store.branch_segments(None)?.is_empty();
+        if engine.needs_healing() {
+            engine.heal(now)?;
+        }
+        engine.recall_receipts()?;
+        Ok(engine)
+    }
+
+    /// Opens a copy of some segments to read what they make: it writes no entry of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(crate) fn open_copy(
+        store: Store,
+        identity: Identity,
+        now: UtcMillis,
+    ) -> Result<Self, StoreError> {
+        let silent: Chance = Box::new(|_| ());
+        let durability = Durability::Simulated;
+        let mut engine = Self::assemble(store, identity, Epoch::default(), silent, durability)?;
+        engine.load_directives()?;
+        engine.catch_up(now)?;
+        if engine.line_changed || !engine.store.forked_feeds()?.is_empty() {
+            engine.rebuild(now)?;
+        }
+        Ok(engine)
+    }
+
+    fn assemble(
+        store: Store,
+        identity: Identity,
+        epoch: Epoch,
+        chance: Chance,
+        durability: Durability,
+    ) -> Result<Self, StoreError> {
         let author = AuthorId { key: identity.seal_key(), epoch };
         store.put_chain(author.key, &identity.chain)?;
         let reader = Arc::new(identity.root.clone());
         let directives = Arc::new(Directives::new(reader));
-        let mut engine = Self {
+        Ok(Self {
             held: store.frontiers()?,
             keys: Arc::new(store.chain_keys()?),
             store,
@@ -172,6 +219,7 @@ impl Engine {
             working: BTreeMap::new(),
             receipts_due: BTreeSet::new(),
             catalogue_dirty: false,
+            rules_due: false,
             recount_due: false,
             catching_up: false,
             heal_due: None,
@@ -181,18 +229,7 @@ impl Engine {
             again_waits: false,
             unparked_directives: false,
             durability,
-        };
-        engine.load_directives()?;
-        engine.recall_due()?;
-        engine.catch_up(now)?;
-        engine.bind(&machine, now)?;
-        engine.branch_due |=
-            !engine.store.again()?.is_empty() || !engine.store.branch_segments(None)?.is_empty();
-        if engine.needs_healing() {
-            engine.heal(now)?;
-        }
-        engine.recall_receipts()?;
-        Ok(engine)
+        })
     }
 
     /// Own place.

@@ -5,13 +5,17 @@
 
 pub mod account;
 pub mod answer;
+pub mod dump;
 pub mod file;
 pub mod import;
 pub mod mapping;
 pub mod mask;
 pub mod office;
+pub mod query;
+pub mod report;
 pub mod sheet;
 pub mod sheet_import;
+pub mod token;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -37,7 +41,11 @@ pub enum Request {
     /// Slice hashes, after cutting the tail.
     Hashes,
     /// Verify seals, chains of segments, and roll-ups.
-    Check,
+    Check {
+        /// Only the roll-ups.
+        #[serde(default)]
+        rollups: bool,
+    },
     /// Delete derived.db and make it anew.
     Rebuild,
     /// Audit lines.
@@ -46,6 +54,21 @@ pub enum Request {
     Account {
         /// What of them.
         ask: account::AccountRequest,
+    },
+    /// Tokens of other systems.
+    Token {
+        /// What of them.
+        ask: token::TokenRequest,
+    },
+    /// Write figures and the records that make them, for another program to add up again.
+    FiguresDump {
+        /// File to write.
+        path: PathBuf,
+    },
+    /// Reports.
+    Report {
+        /// What of them.
+        ask: report::ReportRequest,
     },
     /// List records.
     List {
@@ -165,6 +188,9 @@ pub enum Request {
         policy: NewPolicy,
         /// Who acts.
         person: Person,
+        /// A second person; empty when a network is founded.
+        #[serde(default)]
+        approved_by: String,
     },
     /// Who holds and has applied each version.
     PolicyReach {

@@ -1,11 +1,10 @@
-//! The badge, coverage and reach: what pages and commands say of the network.
+//! The badge and coverage: what pages and commands say of the network.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use taizhang_core::id::{Level, PlaceId};
 use taizhang_core::limits;
-use taizhang_core::record::value::Value;
 use taizhang_core::time::UtcMillis;
 
 use crate::driver::{Replica, clock};
@@ -69,40 +68,6 @@ pub struct Coverage {
     pub parked: u64,
 }
 
-/// Whom a policy version has reached.
-#[derive(Clone, Debug, Serialize)]
-pub struct Reach {
-    /// Its record.
-    pub record: taizhang_core::id::RecordId,
-    /// 文号
-    pub doc_no: String,
-    /// Title.
-    pub title: String,
-    /// Publishing place.
-    pub publisher: String,
-    /// First day.
-    pub effective_from: String,
-    /// Values.
-    pub values: BTreeMap<String, Value>,
-    /// Places that should have it: those with a replica below the publisher.
-    pub places: Vec<ReachedPlace>,
-}
-
-/// One place's state of a policy version.
-#[derive(Clone, Debug, Serialize)]
-pub struct ReachedPlace {
-    /// Place.
-    pub id: PlaceId,
-    /// Name.
-    pub name: String,
-    /// Level.
-    pub level: Level,
-    /// Since when it holds the version, by its receipts; 0 if not known to.
-    pub held: UtcMillis,
-    /// Since when it has applied it, by its own clock; 0 if not known to.
-    pub applied: UtcMillis,
-}
-
 impl Replica {
     /// What the badge says now.
     ///
@@ -114,30 +79,26 @@ impl Replica {
         let own = self.identity().seal_key();
         let parent = self.dial_parent();
         let has_parent = self.identity().checked.name.path.len() > 1;
+        let issuers: Vec<taizhang_core::id::SealKey> = directives
+            .roster
+            .iter()
+            .filter(|(_, known)| Some(known.certified.place) == parent)
+            .map(|(key, _)| *key)
+            .collect();
         let (contact, synced, pending, conflicts, parked) = self.readers().with(|reader| {
             let (contact, synced) = reader.parent_contact()?;
-            let mut acked: BTreeMap<taizhang_core::id::FeedId, u64> = BTreeMap::new();
-            for slice in reader.slices()? {
-                for receipt in reader.receipts(slice)? {
-                    if parent.is_none() || place_of(&directives, receipt.issuer.key) != parent {
-                        continue;
-                    }
-                    for ((lane, author), head) in &receipt.held.heads {
-                        let feed =
-                            taizhang_core::id::FeedId { slice, lane: *lane, author: *author };
-                        let known = acked.entry(feed).or_default();
-                        *known = (*known).max(head.count);
-                    }
-                }
-            }
-            let covered = |feed: &taizhang_core::id::FeedId| match parent {
-                Some(_) => acked.get(feed).copied().unwrap_or(0),
-                None => u64::MAX,
+            let pending = if has_parent {
+                let acked = reader.acknowledged(own, &issuers)?;
+                let covered = |feed: &taizhang_core::id::FeedId| match parent {
+                    Some(_) => acked.get(feed).copied().unwrap_or(0),
+                    None => u64::MAX,
+                };
+                reader.pending(own, covered)?
+            } else {
+                Pending::default()
             };
-            let pending =
-                if has_parent { reader.pending(own, covered)? } else { Pending::default() };
             let (parked, _) = reader.masked_counts()?;
-            Ok((contact, synced, pending, reader.conflicts()?.len() as u64, parked))
+            Ok((contact, synced, pending, reader.conflict_count()?, parked))
         })?;
         let link = self.links().into_iter().find(|link| link.is_parent);
         let connected = link.as_ref().is_some_and(|link| link.connected);
@@ -213,58 +174,6 @@ impl Replica {
             }
         }
         coverage
-    }
-
-    /// The reach of every policy version that this replica knows.
-    ///
-    /// # Errors
-    ///
-    /// [`OpsError`].
-    pub fn reach(&self) -> Result<Vec<Reach>, OpsError> {
-        let directives = self.directives();
-        let mut replicas: BTreeMap<PlaceId, Vec<taizhang_core::id::SealKey>> = BTreeMap::new();
-        for (key, known) in &directives.roster {
-            replicas.entry(known.certified.place).or_default().push(*key);
-        }
-        let mut found = Vec::new();
-        let mut versions: Vec<_> = directives.policies.values().flatten().collect();
-        versions.sort_by_key(|version| std::cmp::Reverse((version.published, version.record)));
-        let mut offices: Vec<_> =
-            replicas.keys().filter_map(|id| directives.tree.place(*id)).collect();
-        offices.sort_by_key(|place| (std::cmp::Reverse(place.level), place.code().to_owned()));
-        for version in versions {
-            let slice = taizhang_core::id::SliceId::directive(version.place);
-            let (author, number) = version.position;
-            let marks = self.readers().with(|reader| reader.reach(slice, author, number))?;
-            let since = |place: PlaceId, applied: bool| {
-                let keys = replicas.get(&place);
-                let of_place = marks.iter().filter(|(issuer, is_applied, _)| {
-                    *is_applied == applied && keys.is_some_and(|keys| keys.contains(issuer))
-                });
-                of_place.map(|(_, _, time)| *time).min().unwrap_or_default()
-            };
-            let places = offices
-                .iter()
-                .filter(|place| directives.tree.is_above_or_same(version.place, place.id))
-                .map(|place| ReachedPlace {
-                    id: place.id,
-                    name: directives.tree.full_name(place.id),
-                    level: place.level,
-                    held: since(place.id, false),
-                    applied: since(place.id, true),
-                })
-                .collect();
-            found.push(Reach {
-                record: version.record,
-                doc_no: version.doc_no.clone(),
-                title: version.title.clone(),
-                publisher: directives.tree.full_name(version.place),
-                effective_from: version.effective_from.clone(),
-                values: version.values.clone(),
-                places,
-            });
-        }
-        Ok(found)
     }
 
     /// A time for people; empty if never.

@@ -14,25 +14,37 @@ pub mod again;
 pub mod blobs;
 pub mod branch;
 pub mod derived;
+pub mod dump;
+pub mod figures;
+pub mod health;
+pub mod inspection;
 pub mod ledger;
+pub mod lookup;
+pub mod parked;
 pub mod peers;
+pub mod reach;
 pub mod read;
+pub mod replay;
 pub mod rights;
 pub mod rollups;
 mod rows;
 pub mod settle;
+pub mod since;
+mod tokens;
 pub mod twins;
+pub mod walk;
 pub mod worklist;
 
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-const LEDGER_MIGRATIONS: [&str; 4] = [
+const LEDGER_MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/ledger_0001.sql"),
     include_str!("../migrations/ledger_0002.sql"),
     include_str!("../migrations/ledger_0003.sql"),
     include_str!("../migrations/ledger_0004.sql"),
+    include_str!("../migrations/ledger_0005.sql"),
 ];
 const DERIVED_SCHEMA: &str = include_str!("../migrations/derived_0001.sql");
 
@@ -226,6 +238,7 @@ impl Store {
         if fs4::FileExt::try_lock(&lock).is_err() {
             return Err(StoreError::InUse);
         }
+        replay::remove_copies(folder);
         let ledger = Connection::open(folder.join("ledger.db"))?;
         pragmas(&ledger, if durability == Durability::Full { "FULL" } else { "OFF" })?;
         migrate(&ledger)?;

@@ -6,5 +6,6 @@
 pub mod admission;
 pub mod client;
 pub mod convert;
+pub mod query;
 pub mod server;
 pub mod tls;

@@ -1,26 +1,44 @@
-//! The pages: server-rendered, without JavaScript, Chinese first.
+//! The pages: server-rendered, complete without JavaScript, Chinese first.
 //!
 //! Every page stands in one table with what it needs; [`access`] refuses what is foreign, not signed in, not
 //! allowed or forged before a page sees it.
 
 pub mod access;
 pub mod account;
+pub mod api;
 pub mod attach;
+mod below;
+mod chart;
 pub mod conflicts;
 pub mod deeds;
+pub mod draft;
 pub mod export;
 pub mod form;
+pub mod health;
 pub mod home;
 pub mod hub;
 pub mod import;
+pub mod inspection;
 pub mod ledger;
+pub mod live;
+pub mod metrics;
 pub mod office;
+pub mod overview;
+pub mod policy;
 pub mod print;
+pub mod reach;
 mod reading;
 pub mod record;
+mod report_sheet;
+mod report_view;
+pub mod reports;
+pub mod round;
+pub mod scheduled;
 pub mod serve;
 pub mod shell;
 pub mod signin;
+pub mod tokens;
+pub mod trace;
 pub mod words;
 mod worklist;
 
@@ -56,6 +74,21 @@ routes! {
     Nothing get "/lang" home::set_language;
     Nothing get "/signin" signin::sign_in_form;
     Nothing post "/signin" signin::sign_in;
+    Token get "/api/v1/openapi.json" api::description;
+    Token get "/api/v1/ledgers" api::ledgers;
+    Token get "/api/v1/ledgers/{ledger}" api::records;
+    Token get "/api/v1/records/{place}/{record}" api::record;
+    Token get "/api/v1/places" api::places;
+    Token get "/api/v1/indicators" api::indicators;
+    TokenFigures get "/api/v1/figures" api::figures;
+    TokenFigures get "/api/v1/policy" api::policy;
+    TokenFigures get "/api/v1/policy/{record}/reach" api::reach;
+    TokenFigures get "/api/v1/reports" api::reports;
+    TokenFigures get "/api/v1/reports/{record}" api::report;
+    TokenMetrics get "/metrics" metrics::show;
+    Administer get "/tokens" tokens::show;
+    Administer post "/tokens/add" tokens::add;
+    Administer post "/tokens/withdraw" tokens::withdraw;
     SetUp get "/setup" account::set_up_form;
     SetUp post "/setup" account::set_up;
     Session post "/signout" signin::sign_out;
@@ -73,9 +106,38 @@ routes! {
     Read post "/records/{id}/reveal" record::reveal;
     Read get "/records/{id}/blobs/{hash}" attach::show;
     Read get "/records/{id}/print/{form}" print::show;
+    Read get "/records/{id}/trace" trace::show;
+    Inspect get "/rounds" round::index;
+    Inspect post "/rounds" inspection::open;
+    Inspect get "/rounds/{id}" round::show;
+    Inspect post "/rounds/{id}/place" inspection::place;
+    Inspect post "/rounds/{id}/step" inspection::step;
+    Inspect post "/rounds/{id}/finding" inspection::finding;
+    Inspect post "/records/{id}/ticket" inspection::ticket;
     Read get "/conflicts" conflicts::conflicts;
     Read get "/places" hub::places;
-    Read get "/policy" hub::policy;
+    Nothing get "/static/live.js" live::script;
+    Read get "/live" live::events;
+    Read get "/overview" overview::show;
+    Read get "/health" health::show;
+    Read get "/health/export" health::export;
+    Read get "/reports" reports::index;
+    Read get "/reports/{report}" reports::draft;
+    Read get "/reports/filed/{id}" reports::filed;
+    Read post "/reports/filed/{id}/verify" reports::check;
+    Decide post "/reports/{report}/freeze" reports::freeze;
+    Decide post "/reports/filed/{id}/file" reports::file;
+    Read get "/policy" policy::show;
+    Read get "/policy/{id}/reach" reach::show;
+    Read get "/policy/{id}/reach/export" reach::export;
+    Draft get "/policy/draft" draft::new;
+    Draft post "/policy/draft" draft::create;
+    Draft get "/policy/draft/{id}" draft::show;
+    Draft post "/policy/draft/{id}/preview" draft::preview;
+    Draft post "/policy/draft/{id}/submit" draft::submit;
+    Publish post "/policy/draft/{id}/approve" draft::approve;
+    Publish post "/policy/draft/{id}/return" draft::send_back;
+    Publish post "/policy/{id}/reach/notice" reach::notice;
     Write get "/ledgers/{ledger}/new" form::new;
     Write post "/ledgers/{ledger}/new" form::create;
     Write get "/ledgers/{ledger}/import" import::form;
@@ -89,14 +151,13 @@ routes! {
     Write post "/records/{id}/void" deeds::void;
     Decide post "/records/{id}/act" deeds::act;
     Decide post "/records/{id}/resolve" deeds::resolve;
-    Publish post "/policy" hub::publish;
     Office get "/office" office::show;
     Office post "/office/{what}" office::act;
 }
 
 /// The pages of a replica, behind their guard.
 pub fn router(replica: Replica, site: Site) -> Router {
-    let gate = Gate { replica: replica.clone(), site: Arc::new(site) };
+    let gate = Gate { replica: replica.clone(), site: Arc::new(site), wrong: Arc::default() };
     all()
         .fallback(nowhere)
         .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))

@@ -15,3 +15,11 @@ pub mod sync {
 pub mod enrol {
     tonic::include_proto!("taizhang.enrol.v1");
 }
+
+/// Queries of other systems.
+pub mod query {
+    tonic::include_proto!("taizhang.query.v1");
+
+    /// Their description, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("query");
+}

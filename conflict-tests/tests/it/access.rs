@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
 use conflict_tests::world::World;
@@ -12,17 +13,32 @@ use taizhang_node::driver::Replica;
 use taizhang_node::engine::values::Source;
 use taizhang_node::ops::account::{AccountRequest, NewAccount};
 use taizhang_node::web::access::Site;
-use taizhang_node::web::{ROUTES, router};
+use taizhang_node::web::serve::Peer;
+use taizhang_node::web::{ROUTES, live, router};
 use tower::ServiceExt as _;
 
 const PASSWORD: &str = "correct horse";
 
 /// For each route the duties that get in, level by level from the village to the city: `a`dministrator,
-/// `c`lerk, `i`nspector, `r`eviewer. `*` needs no account; `-` is for the first set-up only.
+/// `c`lerk, `i`nspector, `r`eviewer. `*` needs no account; `-` is for the first set-up only; `t` is for
+/// tokens, which no session is.
 const MATRIX: &[(&str, &str)] = &[
     ("get /", "acir acir acir acir"),
     ("get /accounts", "acir acir acir acir"),
+    ("get /api/v1/figures", "t"),
+    ("get /api/v1/indicators", "t"),
+    ("get /api/v1/ledgers", "t"),
+    ("get /api/v1/ledgers/{ledger}", "t"),
+    ("get /api/v1/openapi.json", "t"),
+    ("get /api/v1/places", "t"),
+    ("get /api/v1/policy", "t"),
+    ("get /api/v1/policy/{record}/reach", "t"),
+    ("get /api/v1/records/{place}/{record}", "t"),
+    ("get /api/v1/reports", "t"),
+    ("get /api/v1/reports/{record}", "t"),
     ("get /conflicts", "acir acir acir acir"),
+    ("get /health", "acir acir acir acir"),
+    ("get /health/export", "acir acir acir acir"),
     ("get /lang", "*"),
     ("get /ledgers", "acir acir acir acir"),
     ("get /ledgers/{ledger}", "acir acir acir acir"),
@@ -30,17 +46,32 @@ const MATRIX: &[(&str, &str)] = &[
     ("get /ledgers/{ledger}/import", "cr cr cr cr"),
     ("get /ledgers/{ledger}/import/{sheet}", "cr cr cr cr"),
     ("get /ledgers/{ledger}/new", "cr cr cr cr"),
+    ("get /live", "acir acir acir acir"),
+    ("get /metrics", "t"),
     ("get /office", "ar ar ar ar"),
+    ("get /overview", "acir acir acir acir"),
     ("get /places", "acir acir acir acir"),
     ("get /policy", "acir acir acir acir"),
+    ("get /policy/draft", ". . cr cr"),
+    ("get /policy/draft/{id}", ". . cr cr"),
+    ("get /policy/{id}/reach", "acir acir acir acir"),
+    ("get /policy/{id}/reach/export", "acir acir acir acir"),
     ("get /records/{id}", "acir acir acir acir"),
     ("get /records/{id}/blobs/{hash}", "acir acir acir acir"),
     ("get /records/{id}/edit", "cr cr cr cr"),
     ("get /records/{id}/print/{form}", "acir acir acir acir"),
+    ("get /records/{id}/trace", "acir acir acir acir"),
+    ("get /reports", "acir acir acir acir"),
+    ("get /reports/filed/{id}", "acir acir acir acir"),
+    ("get /reports/{report}", "acir acir acir acir"),
+    ("get /rounds", ". . ir ir"),
+    ("get /rounds/{id}", ". . ir ir"),
     ("get /setup", "-"),
     ("get /signin", "*"),
     ("get /static/app.css", "*"),
+    ("get /static/live.js", "*"),
     ("get /sync", "acir acir acir acir"),
+    ("get /tokens", "a a a a"),
     ("post /accounts/add", "a a a a"),
     ("post /accounts/change", "a a a a"),
     ("post /accounts/password", "acir acir acir acir"),
@@ -48,18 +79,33 @@ const MATRIX: &[(&str, &str)] = &[
     ("post /ledgers/{ledger}/import/{sheet}", "cr cr cr cr"),
     ("post /ledgers/{ledger}/new", "cr cr cr cr"),
     ("post /office/{what}", "ar ar ar ar"),
-    ("post /policy", ". . r r"),
+    ("post /policy/draft", ". . cr cr"),
+    ("post /policy/draft/{id}/approve", ". . r r"),
+    ("post /policy/draft/{id}/preview", ". . cr cr"),
+    ("post /policy/draft/{id}/return", ". . r r"),
+    ("post /policy/draft/{id}/submit", ". . cr cr"),
+    ("post /policy/{id}/reach/notice", ". . r r"),
     ("post /records/{id}/act", "cr r r r"),
     ("post /records/{id}/attach/{field}", "cr cr cr cr"),
     ("post /records/{id}/detach/{field}", "cr cr cr cr"),
     ("post /records/{id}/edit", "cr cr cr cr"),
     ("post /records/{id}/resolve", "cr r r r"),
     ("post /records/{id}/reveal", "acir acir acir acir"),
+    ("post /records/{id}/ticket", ". . ir ir"),
     ("post /records/{id}/void", "cr cr cr cr"),
+    ("post /reports/filed/{id}/file", "cr r r r"),
+    ("post /reports/filed/{id}/verify", "acir acir acir acir"),
+    ("post /reports/{report}/freeze", "cr r r r"),
+    ("post /rounds", ". . ir ir"),
+    ("post /rounds/{id}/finding", ". . ir ir"),
+    ("post /rounds/{id}/place", ". . ir ir"),
+    ("post /rounds/{id}/step", ". . ir ir"),
     ("post /setup", "-"),
     ("post /signin", "*"),
     ("post /signout", "acir acir acir acir"),
     ("post /sync", "acir acir acir acir"),
+    ("post /tokens/add", "a a a a"),
+    ("post /tokens/withdraw", "a a a a"),
 ];
 
 const DUTIES: [(char, Duty); 4] =
@@ -142,6 +188,9 @@ impl Office {
             .replace("{id}", &self.member.to_string())
             .replace("{what}", "same")
             .replace("{form}", "record")
+            .replace("{record}", &self.member.to_string())
+            .replace("{report}", "R01")
+            .replace("{place}", "00")
             .replace("{field}", "photo")
             .replace("{hash}", &"0".repeat(64));
         let mut request = Request::builder()
@@ -174,7 +223,14 @@ fn location(response: &Response) -> &str {
 
 /// Whether a form waits for a new session: never one with passwords, nor one without anything typed.
 fn waits(route: &str) -> bool {
-    let own = ["post /accounts", "post /signout", "post /sync", "post /records/{id}/reveal"];
+    let own = [
+        "post /accounts",
+        "post /records/{id}/reveal",
+        "post /reports/filed/{id}/verify",
+        "post /signout",
+        "post /sync",
+        "post /tokens",
+    ];
     route.starts_with("post") && !own.iter().any(|start| route.starts_with(start))
 }
 
@@ -204,6 +260,13 @@ async fn every_duty_gets_what_the_matrix_says_on_every_route() {
                     continue;
                 }
                 "-" => assert_eq!(location(&stranger), "/signin", "{route}"),
+                "t" => {
+                    let own = office.send(office.request(route, Some('a'))).await;
+                    for response in [stranger, own] {
+                        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{route}");
+                    }
+                    continue;
+                }
                 // What was typed about records and policy waits on the sign-in page.
                 _ if waits(route) => {
                     assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED, "{route}");
@@ -245,15 +308,15 @@ async fn sensitive_data_show_by_duty_level_and_reveal() {
         (3, 'c', &[NAME, ENDS, HEALTH], &[NAME, ID, HEALTH]),
         (3, 'r', &[NAME, ENDS, HEALTH], &[NAME, ID, HEALTH]),
         (3, 'a', &[NAME], &[NAME]),
-        (3, 'i', &[NAME, ENDS], &[NAME, ENDS]),
+        (3, 'i', &[], &[]),
         (2, 'c', &[NAME, ENDS], &[NAME, ID, HEALTH]),
         (2, 'r', &[NAME, ENDS], &[NAME, ID, HEALTH]),
         (2, 'a', &[NAME], &[NAME]),
-        (2, 'i', &[NAME, ENDS], &[NAME, ENDS]),
+        (2, 'i', &[], &[]),
         (1, 'c', &[NAME, ENDS], &[NAME, ID, HEALTH]),
         (1, 'r', &[NAME, ENDS], &[NAME, ID, HEALTH]),
         (1, 'a', &[NAME], &[NAME]),
-        (1, 'i', &[NAME, ENDS], &[NAME, ENDS]),
+        (1, 'i', &[], &[]),
         (0, 'c', &[], &[]),
         (0, 'r', &[], &[]),
         (0, 'a', &[], &[]),
@@ -283,6 +346,24 @@ async fn sensitive_data_show_by_duty_level_and_reveal() {
         let seen = audit.iter().filter(|(_, kind, _)| kind == "revealed").count();
         assert_eq!(seen, 4, "each look is written down");
     }
+}
+
+/// Goal: one person's windows cannot use up what may be open.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_a_session_are_bounded() {
+    let office = office(3).await;
+    let listen = || office.send(office.request("get /live", Some('c')));
+    let mut open = Vec::new();
+    for _ in 0..live::SESSION_MAX {
+        let stream = listen().await;
+        assert_eq!(stream.status(), StatusCode::OK);
+        open.push(stream);
+    }
+    assert_eq!(listen().await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let other = office.send(office.request("get /live", Some('r'))).await;
+    assert_eq!(other.status(), StatusCode::OK, "another session");
+    drop(open);
+    assert_eq!(listen().await.status(), StatusCode::OK);
 }
 
 /// Goal: requests under another name, or from another site's page, do nothing.
@@ -336,17 +417,27 @@ async fn a_new_replica_is_set_up_once_on_its_own_machine() {
     let mut world = World::new(82, 4, None);
     let replica = Replica::start(world.replicas[3].engine.take().unwrap()).unwrap();
     let site = || Site { hosts: vec!["cun.example".into()], tls: false };
-    let send = |host: &'static str, method: &'static str, path: &'static str, form: &str| {
-        let request = Request::builder()
+    let request = |host: &str, method: &str, path: &str, form: &str| {
+        Request::builder()
             .method(method)
             .uri(path)
             .header(header::HOST, host)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(Body::from(form.to_owned()))
-            .unwrap();
+            .unwrap()
+    };
+    let from = |peer: [u8; 4], mut request: Request<Body>| {
+        request.extensions_mut().insert(ConnectInfo(Peer((peer, 9).into())));
         router(replica.clone(), site()).oneshot(request)
     };
+    let send = |host: &str, method: &str, path: &str, form: &str| {
+        from([127, 0, 0, 1], request(host, method, path, form))
+    };
     let here = "127.0.0.1:8420";
+    let forged = from([10, 0, 0, 5], request(here, "GET", "/setup", "")).await.unwrap();
+    assert_eq!(forged.status(), StatusCode::FORBIDDEN, "a name proves nothing");
+    let unknown = router(replica.clone(), site()).oneshot(request(here, "GET", "/setup", ""));
+    assert_eq!(unknown.await.unwrap().status(), StatusCode::FORBIDDEN);
     assert_eq!(location(&send(here, "GET", "/", "").await.unwrap()), "/setup");
     let form = "admin_login=guan&admin_name=A&admin_password=longenough1&login=wen&name=B\
                 &role=village_clerk&password=longenough2";

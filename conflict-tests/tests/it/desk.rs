@@ -187,10 +187,14 @@ impl Desk {
 
     /// Keeps the page as a small image in both languages, where `SCREENS` says.
     pub(crate) async fn screen(&self, name: &str) {
+        self.screen_of(name, &self.path().await).await;
+    }
+
+    /// The same of an address, with what it asks for.
+    pub(crate) async fn screen_of(&self, name: &str, address: &str) {
         let Some(folder) = std::env::var_os("SCREENS") else { return };
-        let path = self.path().await;
         for lang in ["en", "zh"] {
-            self.go(&format!("/lang?to={lang}&back={path}")).await;
+            self.go(&format!("/lang?to={lang}&back={address}")).await;
             let shot = self.client.screenshot().await.unwrap();
             let file = std::path::Path::new(&folder).join(format!("{name}-{lang}.jpg"));
             std::fs::create_dir_all(&folder).unwrap();

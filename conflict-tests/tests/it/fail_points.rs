@@ -86,7 +86,7 @@ impl Stage {
             hash.is_some() && township.hash(slice) == hash
         });
         for office in [village, &self.offices[TOWNSHIP]] {
-            office.ask(&Request::Check).unwrap();
+            office.ask(&Request::Check { rollups: false }).unwrap();
             let shown = office.ask(&Request::Show { id: self.record }).unwrap();
             let text = shown["row"]["fields"]["address"].as_str().unwrap_or("0");
             let found: u64 = text.parse().unwrap();

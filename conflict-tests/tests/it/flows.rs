@@ -72,7 +72,11 @@ fn publish(offices: &[Office], at: usize, values: &[(&str, Value)]) {
             .map(|(id, value)| ((*id).to_owned(), serde_json::from_value(value.clone()).unwrap()))
             .collect(),
     };
-    offices[at].ask(&Request::PolicyPublish { policy, person: person(at) }).unwrap();
+    offices[at]
+        .ask(&Request::PolicyPublish {
+            policy, person: person(at), approved_by: "分管领导".into()
+        })
+        .unwrap();
 }
 
 /// A household with its head, which the county has let out of poverty.

@@ -177,7 +177,11 @@ fn publish(offices: &[Office]) {
         effective_from: "2018-06-01".into(),
         values: BTreeMap::from([("min_income_measures_per_household".to_owned(), 3.into())]),
     };
-    offices[0].ask(&Request::PolicyPublish { policy, person: clerk() }).unwrap();
+    offices[0]
+        .ask(&Request::PolicyPublish {
+            policy, person: clerk(), approved_by: "分管领导".into()
+        })
+        .unwrap();
     offices[2].wait("the policy at the township", |office| {
         office.ask(&Request::PolicyList).is_ok_and(|found| found.to_string().contains("99号"))
     });
@@ -231,6 +235,6 @@ fn a_full_or_read_only_disk_loses_nothing_and_recovers() {
     mount.remount("rw");
     village.start();
     assert_eq!(shown(&village)["row"]["fields"]["head_name"], "张三");
-    village.ask(&Request::Check).unwrap();
+    village.ask(&Request::Check { rollups: false }).unwrap();
     village.kill();
 }

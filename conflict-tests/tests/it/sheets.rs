@@ -44,7 +44,7 @@ impl Office {
 
     fn asker(&self) -> Asker {
         let duty = Some(Duty::Clerk);
-        let viewer = Viewer { level: Level::Village, duty, revealed: false };
+        let viewer = Viewer { level: Level::Village, duty, revealed: false, inspects: false };
         Asker { person: clerk(), viewer }
     }
 

@@ -122,10 +122,13 @@ fn every_test_file_is_listed_and_every_template_has_its_page() {
     }
     let mut pages = Vec::new();
     files(&root().join("node/src/web"), "rs", &mut pages);
+    // A page, or a part of another template.
+    files(&root().join("node/templates"), "html", &mut pages);
     let pages: String = pages.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     for entry in std::fs::read_dir(root().join("node/templates")).unwrap().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let used = pages.contains(&format!("path = \"{name}\""))
+            || pages.contains(&format!("include \"{name}\""))
             || ["base.html", "plain.html"].contains(&name.as_str());
         assert!(used, "template {name} has no page");
     }
@@ -139,6 +142,7 @@ fn released_migrations_are_unchanged() {
         ("ledger_0004.sql", "c6124ace517b9e05cdb128f57a48c8ae8db37c0fde14e711564cb07252febfd7"),
         ("ledger_0003.sql", "c28f7ca6a5f432565dcb0dc0d72e1689394d0cc8534c533485107603f9489d3d"),
         ("ledger_0002.sql", "b6dd896ec97deefc0db9cdcc20061afc84439aece0969fdbfbb0d52cc489bb55"),
+        ("ledger_0005.sql", "15579e3ff2e0f2e3a110aafb0b77cebc10fdb695b7d200946cb47647a1a0798b"),
     ];
     for (name, hash) in released {
         let text = std::fs::read(root().join("node/migrations").join(name)).unwrap();

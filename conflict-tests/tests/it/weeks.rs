@@ -72,12 +72,12 @@ fn three_offline_weeks_arrive_once() {
     let expected = offices[village].hash(&slice).unwrap();
     for office in &offices {
         office.wait("one slice hash", |office| office.hash(&slice).as_ref() == Some(&expected));
-        office.ask(&Request::Check).unwrap();
+        office.ask(&Request::Check { rollups: false }).unwrap();
         office.ask(&Request::Rebuild).unwrap();
         office.wait("the same hash after a rebuild", |office| {
             office.hash(&slice).as_ref() == Some(&expected)
         });
-        office.ask(&Request::Check).unwrap();
+        office.ask(&Request::Check { rollups: false }).unwrap();
     }
     println!("180 records of three offline weeks arrived once at three levels; slice {expected}");
 }

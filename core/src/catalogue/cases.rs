@@ -171,6 +171,10 @@ impl Surroundings for Around<'_> {
         self.params.get(id).cloned().or_else(initial)
     }
 
+    fn is_set(&self, id: &str) -> bool {
+        self.catalogue.is_set_param(id)
+    }
+
     fn ledger(&self, id: &str) -> Option<Arc<Ledger>> {
         self.catalogue.ledger(id).cloned()
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::expression::Type;
 use super::parse::{CatalogueError, Positions};
 use super::{
-    Catalogue, Field, FieldKind, Form, Ledger, Localise, Measure, Merge, Param, Required, Rule,
-    Workflow,
+    Catalogue, Field, FieldKind, Form, Ledger, Localise, Merge, Param, Required, Rule, Workflow,
+    indicator, report,
 };
 use crate::id::{Level, SliceKind};
 
@@ -23,6 +23,9 @@ pub(super) fn check(
     }
     for ledger in catalogue.ledgers.values() {
         checker.ledger(ledger);
+    }
+    for (key, reason) in report::check(catalogue) {
+        checker.fail(&key, reason);
     }
 }
 
@@ -43,7 +46,7 @@ fn type_of(kind: &FieldKind) -> Type {
 }
 
 /// What every expression of a ledger's row may read.
-fn own_scope(ledger: &Ledger) -> BTreeMap<String, Type> {
+pub(super) fn own_scope(ledger: &Ledger) -> BTreeMap<String, Type> {
     let mut scope = row_type(ledger);
     scope.insert("as_of".into(), Type::Text);
     scope.insert("as_of_year".into(), Type::Int);
@@ -69,7 +72,7 @@ pub fn row_type(ledger: &Ledger) -> BTreeMap<String, Type> {
 fn merges(field: &Field) -> bool {
     match (&field.kind, field.merge) {
         (FieldKind::Attach | FieldKind::Set(_), merge) => merge == Merge::Set,
-        (FieldKind::Bands, _) => false,
+        (FieldKind::Bands | FieldKind::Weights(_), _) => false,
         (FieldKind::Log(_), merge) => merge == Merge::Log,
         (_, Merge::Set | Merge::Log) => false,
         (
@@ -101,9 +104,21 @@ impl Checker<'_> {
     fn param(&mut self, param: &Param) {
         let key = format!("param.{}", param.id);
         if matches!(param.localise, Localise::StricterMax | Localise::StricterMin)
-            && !matches!(param.kind, FieldKind::Int | FieldKind::Money)
+            && !matches!(param.kind, FieldKind::Date | FieldKind::Int | FieldKind::Money)
         {
-            self.fail(&key, "only whole numbers and money can be made stricter");
+            self.fail(&key, "only whole numbers, money and dates can be made stricter");
+        }
+        if matches!(param.localise, Localise::Subset | Localise::Superset)
+            && !matches!(param.kind, FieldKind::Set(_))
+        {
+            self.fail(&key, "only sets can grow or shrink");
+        }
+        let vocab = match &param.kind {
+            FieldKind::Enum(vocab) | FieldKind::Set(vocab) | FieldKind::Weights(vocab) => vocab,
+            _ => "",
+        };
+        if !vocab.is_empty() && !self.catalogue.vocabs.contains_key(vocab) {
+            self.fail(&key, format!("no vocabulary `{vocab}`"));
         }
         if let (Some(min), Some(max)) = (param.min, param.max)
             && min > max
@@ -260,10 +275,7 @@ impl Checker<'_> {
             .rules
             .iter()
             .any(|rule| reads(&rule.assert) || rule.applies.as_ref().is_some_and(reads))
-            || ledger
-                .indicators
-                .iter()
-                .any(|one| reads(&one.filter) || one.measure == Measure::Sum(field.id.clone()))
+            || ledger.indicators.iter().any(|one| one.reads(&field.id))
             || ledger.title.contains(&field.id);
         if used && !everywhere {
             self.fail(
@@ -400,23 +412,19 @@ impl Checker<'_> {
     }
 
     fn indicators(&mut self, ledger: &Ledger) {
-        let scope = self.scope_of(ledger, None);
         if ledger.slice == SliceKind::Directive && !ledger.indicators.is_empty() {
             let key = format!("ledger.{}", ledger.id);
             self.fail(&key, "a register is not rolled up: it has no indicators");
         }
-        for indicator in &ledger.indicators {
-            let key = format!("ledger.{}.indicator.{}", ledger.id, indicator.id);
-            if let Err(reason) = indicator.filter.check(&scope) {
+        for one in &ledger.indicators {
+            let key = format!("ledger.{}.indicator.{}", ledger.id, one.id);
+            if let Err(reason) = indicator::check(one, ledger, self.scope_of(ledger, None), type_of)
+            {
                 self.fail(&key, reason);
             }
-            if let Measure::Sum(field) = &indicator.measure {
-                let summable = ledger
-                    .field(field)
-                    .is_some_and(|field| matches!(field.kind, FieldKind::Int | FieldKind::Money));
-                if !summable {
-                    self.fail(&key, format!("`{field}` is no whole number or money"));
-                }
+            let same = self.catalogue.ledgers.values().flat_map(|ledger| &ledger.indicators);
+            if same.filter(|other| other.id == one.id).count() > 1 {
+                self.fail(&key, "declared twice");
             }
         }
     }

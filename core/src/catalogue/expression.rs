@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use cel::common::ast::{EntryExpr, Expr, LiteralValue, operators};
 use cel::extractors::This;
@@ -24,6 +24,8 @@ use crate::time::Date;
 /// Operator characters that nest the syntax tree to the left: bounded before the parser, which
 /// recurses without a limit on them (measured), sees the text.
 const CHAIN_CHARS_MAX: usize = 160;
+/// Compiled expressions kept: some of the largest catalogue thinkable.
+const KNOWN_MAX: usize = 8192;
 
 /// A compiled expression and its text.
 #[derive(Clone)]
@@ -88,6 +90,25 @@ impl Expression {
     ///
     /// What is wrong, for the author of the catalogue.
     pub fn compile(source: &str) -> Result<Self, String> {
+        // Memoisation of a pure function: catalogues are read part by part as they arrive, and most of
+        // their expressions were compiled with the parts before.
+        type Known = Mutex<BTreeMap<String, Expression>>;
+        static KNOWN: OnceLock<Known> = OnceLock::new();
+        let known = KNOWN.get_or_init(Known::default);
+        if let Some(found) = known.lock().ok().and_then(|known| known.get(source).cloned()) {
+            return Ok(found);
+        }
+        let expression = Self::compiled(source)?;
+        if let Ok(mut known) = known.lock() {
+            if known.len() >= KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(source.to_owned(), expression.clone());
+        }
+        Ok(expression)
+    }
+
+    fn compiled(source: &str) -> Result<Self, String> {
         if source.len() > limits::EXPRESSION_BYTES_MAX {
             return Err(format!("longer than {} bytes", limits::EXPRESSION_BYTES_MAX));
         }
@@ -139,6 +160,22 @@ impl Expression {
         match self.program.execute(context) {
             Ok(CelValue::Bool(holds)) => Ok(holds),
             Ok(other) => Err(format!("yields {}, not a truth value", other.type_of())),
+            Err(error) => Err(describe(&error)),
+        }
+    }
+}
+
+impl Expression {
+    /// Evaluates to a whole number; null is 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`Expression::holds`].
+    pub fn number(&self, context: &Context<'_, '_>) -> Result<i64, String> {
+        match self.program.execute(context) {
+            Ok(CelValue::Int(number)) => Ok(number),
+            Ok(CelValue::Null) => Ok(0),
+            Ok(other) => Err(format!("yields {}, not a whole number", other.type_of())),
             Err(error) => Err(describe(&error)),
         }
     }

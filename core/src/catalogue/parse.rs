@@ -7,10 +7,13 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::expression::Expression;
+use super::indicator::RawIndicator;
+use super::report::{RawChart, RawReport};
 use super::workflow::RawWorkflow;
 use super::{
-    Catalogue, Field, FieldKind, Form, FormTable, Indicator, Ledger, Localise, LogColumn, Measure,
-    Merge, Param, Required, Role, Rule, Severity, Text, Unconfirmed, Uses, Vocab, Workflow, check,
+    Catalogue, Chart, Field, FieldKind, Form, FormTable, Indicator, Ledger, Localise, LogColumn,
+    Merge, Param, Report, Required, Role, Rule, Severity, Text, Unconfirmed, Uses, Vocab, Workflow,
+    check,
 };
 use crate::id::{Hash, Lane, Level, SliceKind};
 use crate::limits;
@@ -51,6 +54,10 @@ struct RawPart {
     param: BTreeMap<String, Spanned<RawParam>>,
     #[serde(default)]
     ledger: BTreeMap<String, Spanned<RawLedger>>,
+    #[serde(default)]
+    report: BTreeMap<String, Spanned<RawReport>>,
+    #[serde(default)]
+    chart: Vec<Spanned<RawChart>>,
 }
 
 #[derive(Deserialize)]
@@ -240,17 +247,6 @@ fn own_id() -> String {
     "_id".into()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawIndicator {
-    id: String,
-    zh: String,
-    en: String,
-    #[serde(rename = "where")]
-    filter: Spanned<String>,
-    sum: Option<String>,
-}
-
 /// Positions of the things that [`check`] speaks about.
 #[derive(Default)]
 pub(super) struct Positions {
@@ -432,6 +428,21 @@ impl Builder<'_> {
                 self.fail(&key, "declared twice");
             }
         }
+        for (id, report) in raw.report {
+            let Some(report) = self.report(&id, report) else { continue };
+            if catalogue.reports.insert(id.clone(), report).is_some() {
+                self.fail(&format!("report.{id}"), "declared twice");
+            }
+        }
+        for chart in raw.chart {
+            let key = format!("chart.{}", chart.get_ref().id);
+            self.mark(&key, &chart);
+            let chart = Chart::from(chart.into_inner());
+            if catalogue.charts.iter().any(|known| known.id == chart.id) {
+                self.fail(&key, "declared twice");
+            }
+            catalogue.charts.push(Arc::new(chart));
+        }
     }
 
     fn param(&mut self, id: String, key: &str, raw: RawParam) -> Param {
@@ -471,6 +482,7 @@ impl Builder<'_> {
             ("ref", ledger) if !ledger.is_empty() => FieldKind::Ref(ledger.to_owned()),
             ("set", vocab) if !vocab.is_empty() => FieldKind::Set(vocab.to_owned()),
             ("text", "") => FieldKind::Text,
+            ("weights", vocab) if !vocab.is_empty() => FieldKind::Weights(vocab.to_owned()),
             ("year", "") => FieldKind::Year,
             _ => {
                 self.fail(key, format!("unknown kind `{word}`"));
@@ -502,8 +514,13 @@ impl Builder<'_> {
             (SliceKind::Ledger, true) => Lane::Urgent,
             (SliceKind::Ledger, false) => Lane::Ordinary,
         };
-        let fields =
+        let fields: Vec<Field> =
             raw.field.into_iter().map(|field| self.field(key, field, raw.resolve)).collect();
+        let indicators = raw
+            .indicator
+            .into_iter()
+            .filter_map(|indicator| self.indicator(key, &fields, indicator))
+            .collect();
         Ledger {
             id: id.to_owned(),
             version,
@@ -522,11 +539,7 @@ impl Builder<'_> {
             identity: raw.identity,
             closed: raw.closed,
             rules: raw.rule.into_iter().filter_map(|rule| self.rule(key, rule)).collect(),
-            indicators: raw
-                .indicator
-                .into_iter()
-                .filter_map(|indicator| self.indicator(key, indicator))
-                .collect(),
+            indicators,
             indexed: BTreeSet::new(),
         }
     }
@@ -630,17 +643,34 @@ impl Builder<'_> {
         }))
     }
 
-    fn indicator(&mut self, ledger: &str, raw: Spanned<RawIndicator>) -> Option<Arc<Indicator>> {
+    fn indicator(
+        &mut self,
+        ledger: &str,
+        fields: &[Field],
+        raw: Spanned<RawIndicator>,
+    ) -> Option<Arc<Indicator>> {
         let key = format!("{ledger}.indicator.{}", raw.get_ref().id);
         self.mark(&key, &raw);
         let raw = raw.into_inner();
-        let filter = self.expression(&format!("{key}.where"), raw.filter)?;
-        Some(Arc::new(Indicator {
-            id: raw.id,
-            label: Text { zh: raw.zh, en: raw.en },
-            dated: filter.reads_today(),
-            filter,
-            measure: raw.sum.map_or(Measure::Count, Measure::Sum),
-        }))
+        let filter = self.expression(&format!("{key}.where"), raw.filter.clone())?;
+        match raw.read(filter, fields) {
+            Ok(indicator) => Some(Arc::new(indicator)),
+            Err(reason) => {
+                self.fail(&key, reason);
+                None
+            }
+        }
+    }
+
+    fn report(&mut self, id: &str, raw: Spanned<RawReport>) -> Option<Arc<Report>> {
+        let key = format!("report.{id}");
+        self.mark(&key, &raw);
+        match raw.into_inner().read(id) {
+            Ok(report) => Some(Arc::new(report)),
+            Err(reason) => {
+                self.fail(&key, reason);
+                None
+            }
+        }
     }
 }

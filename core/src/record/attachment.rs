@@ -9,6 +9,8 @@ use crate::limits;
 /// What an attachment is; nothing else is taken in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Media {
+    /// Figures and frontiers of reports, written by the program; people cannot add such files.
+    Data,
     /// A photo.
     Jpeg,
     /// A document.
@@ -21,6 +23,7 @@ impl Media {
     /// The word in a member's text.
     pub fn word(self) -> &'static str {
         match self {
+            Self::Data => "data",
             Self::Jpeg => "jpg",
             Self::Pdf => "pdf",
             Self::Png => "png",
@@ -30,6 +33,7 @@ impl Media {
     /// The type that a browser is told.
     pub fn mime(self) -> &'static str {
         match self {
+            Self::Data => "application/octet-stream",
             Self::Jpeg => "image/jpeg",
             Self::Pdf => "application/pdf",
             Self::Png => "image/png",
@@ -47,7 +51,9 @@ impl Media {
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Jpeg, Self::Pdf, Self::Png].into_iter().find(|media| media.word() == word)
+        [Self::Data, Self::Jpeg, Self::Pdf, Self::Png]
+            .into_iter()
+            .find(|media| media.word() == word)
     }
 }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::change::OpId;
 use super::log::{Origin, RecordLog};
 use super::moved::{FROM_FIELD, MOVED_KEY, Moved, MovedFrom};
-use super::state::{self, StateFold};
+use super::state::{self, StateFold, Step};
 use super::value::{LEDGER_KEY, STATE_FIELD, VOID_KEY, Value, split_key};
 use crate::catalogue::{Field, FieldKind, Ledger, Merge};
 use crate::feed::entry::Person;
@@ -20,7 +20,7 @@ use crate::id::{AuthorId, Hash, Level, PlaceId, hex};
 use crate::time::{Date, UtcMillis};
 
 /// Version of the folds: slice hashes compare only under the same one.
-pub const FOLD_VERSION: u32 = 1;
+pub const FOLD_VERSION: u32 = 2;
 
 /// Who wrote something, for people and for the row.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
@@ -170,10 +170,18 @@ impl Row {
             .as_ref()
             .and_then(|field| match self.fields.get(field)? {
                 Value::Int(year) => Date::new(i32::try_from(*year).ok()?, 12, 31),
-                Value::Text(date) => Date::parse(date),
+                Value::Text(date) => {
+                    Date::parse(date).or_else(|| Date::parse(&format!("{date}-01")))
+                }
                 Value::Bool(_) => None,
             })
             .unwrap_or_else(|| self.created.time.date())
+    }
+
+    /// Applied steps in order, those of the record that it was before it moved here included.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        let before = self.from.iter().flat_map(|from| &from.steps);
+        before.chain(self.state.iter().flat_map(|state| &state.steps))
     }
 
     /// Hash over the row: part of the slice hash.

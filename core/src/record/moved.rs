@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state::Step;
 use crate::id::{PlaceId, RecordId, SliceId};
 
 /// The root key that ends a record here.
@@ -25,6 +26,9 @@ pub struct Moved {
     /// Why.
     #[serde(default)]
     pub reason: String,
+    /// It went along with another record to which it refers.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub along: bool,
 }
 
 /// Where a record came from.
@@ -37,6 +41,12 @@ pub struct MovedFrom {
     /// The state that it was in: the new record's workflow goes on from there.
     #[serde(default)]
     pub state: Option<String>,
+    /// The steps by which it came into that state.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// First day at the new place: what happened before counts at the old one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub date: String,
     /// Its history in words, oldest first.
     #[serde(default)]
     pub history: Vec<String>,

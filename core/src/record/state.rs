@@ -34,7 +34,7 @@ pub struct TransitionLine {
 }
 
 /// One applied step.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// State entered.
     pub to: String,
@@ -47,6 +47,13 @@ pub struct Step {
     /// Business date.
     #[serde(default)]
     pub date: String,
+}
+
+impl Step {
+    /// The business date, or the day on the author's clock.
+    pub fn day(&self) -> String {
+        if self.date.is_empty() { self.time.date().to_string() } else { self.date.clone() }
+    }
 }
 
 /// The result of the fold.

@@ -204,6 +204,9 @@ pub struct Session {
     strikes: u32,
     closed: bool,
     reported: Option<(u64, u64)>,
+    /// When progress is counted next, where counting takes time.
+    count_at: Option<UtcMillis>,
+    counted: UtcMillis,
 }
 
 impl Session {
@@ -229,6 +232,8 @@ impl Session {
             strikes: 0,
             closed: false,
             reported: None,
+            count_at: None,
+            counted: UtcMillis(0),
         };
         let hello = session.hello(now);
         session.stated = (hello.shared, session.shared_held());
@@ -311,7 +316,7 @@ impl Session {
         }
         self.pump();
         self.ask_for_blobs();
-        self.report_progress();
+        self.report_progress(now);
         if self.outputs.iter().any(|output| matches!(output, Output::Send(_))) {
             self.last_said = now;
         }
@@ -326,6 +331,7 @@ impl Session {
     pub fn deadline(&self) -> Option<UtcMillis> {
         let silent = self.last_heard.plus(limits::LINK_SILENCE_MS);
         let next = self.last_said.min(self.last_asked).plus(limits::HEARTBEAT_MS);
+        let next = self.count_at.map_or(next, |at| next.min(at));
         (!self.closed).then(|| silent.min(next))
     }
 
@@ -592,8 +598,16 @@ impl Session {
         (lacking(&self.peer, &self.held), lacking(&self.held, &self.peer))
     }
 
-    fn report_progress(&mut self) {
+    /// Says how much is to come and to go. Where there are many slices it is counted now and then.
+    fn report_progress(&mut self, now: UtcMillis) {
         if self.frontiers_known && !self.closed {
+            let next = self.counted.plus(limits::PROGRESS_MS);
+            if self.held.slices.len() > limits::PROGRESS_SLICES && now < next {
+                self.count_at = Some(next);
+                return;
+            }
+            self.count_at = None;
+            self.counted = now;
             let missing = self.missing();
             if self.reported != Some(missing) {
                 self.reported = Some(missing);

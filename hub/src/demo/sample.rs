@@ -78,6 +78,7 @@ responsibility_item * org_unit=@unit person=@contact-secretary handler=@contact-
 + duty-2 line=work period=monthly duty=问题台账按月汇总上报
 + duty-3 line=work period=quarterly duty=入户走访
 + duty-4 line=policy period=once duty=完成整村改厕
+policy_question question-0 asked_on=2018-03-12 to_level=county question=转移就业补助何时申报
 points_shop shop name=样本村爱心超市 address=村委会东侧 keeper=吴长河 opened_on=2018-01-15
 points_goods * shop=@shop labelled=true
 + goods-rice goods_kind=rice name=大米 unit=袋 points_price=20

@@ -32,16 +32,16 @@ const PARAM: &str = "min_income_measures_per_household";
 const SAMPLE_HOUSEHOLDS: usize = 40;
 
 /// Patience for anything to arrive on loopback.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Positions in the list of offices.
-const CITY: usize = 0;
-const COUNTY_AT: usize = 1;
+pub(super) const CITY: usize = 0;
+pub(super) const COUNTY_AT: usize = 1;
 const TOWN_AT: usize = 3;
-const FIRST_VILLAGE: usize = 5;
+pub(super) const FIRST_VILLAGE: usize = 5;
 
-struct Story {
-    offices: Vec<Office>,
+pub(super) struct Story {
+    pub(super) offices: Vec<Office>,
     start: Instant,
     rows: Vec<Value>,
     failed: Vec<String>,
@@ -65,6 +65,7 @@ pub fn tell(args: &DemoArgs) -> Result<Vec<String>, String> {
     let before = story.figures("汇总(断网前) · city's roll-up before the outage")?;
     story.outage(args, household, &before)?;
     story.sample(args, folder.path())?;
+    story.hubs()?;
     println!("\n到达情况 · what arrived where and when");
     print::table(&story.rows);
     println!("\n网页 · pages (登录名 login {}，口令 password {})", LOGIN.0, LOGIN.1);
@@ -82,7 +83,7 @@ pub fn tell(args: &DemoArgs) -> Result<Vec<String>, String> {
 }
 
 /// Login and password of the demo's accounts; the administrator's login is `admin`.
-const LOGIN: (&str, &str) = ("demo", "taizhang-demo");
+pub(super) const LOGIN: (&str, &str) = ("demo", "taizhang-demo");
 
 /// The two accounts of an office, as its first set-up makes them.
 fn accounts(office: &Office) -> Result<(), String> {
@@ -103,16 +104,16 @@ fn accounts(office: &Office) -> Result<(), String> {
     Ok(())
 }
 
-fn person(name: &str, role: &str) -> Person {
+pub(super) fn person(name: &str, role: &str) -> Person {
     Person { name: name.into(), role: role.into() }
 }
 
 impl Story {
-    fn say(&self, text: &str) {
+    pub(super) fn say(&self, text: &str) {
         println!("[{:6.1} s] {text}", self.start.elapsed().as_secs_f64());
     }
 
-    fn check(&mut self, what: &str, wher: &str, detail: &str, holds: bool) {
+    pub(super) fn check(&mut self, what: &str, wher: &str, detail: &str, holds: bool) {
         let at = format!("{:.1} s", self.start.elapsed().as_secs_f64());
         let mark = if holds { "✓" } else { "✗" };
         self.rows.push(json!({
@@ -235,8 +236,7 @@ impl Story {
             state: String::new(),
             limit: 1,
         })?;
-        let id = found["rows"][0]["record"].as_str().unwrap_or_default();
-        id.parse().map_err(|error| format!("the household: {error}"))
+        record_of(&found["rows"][0])
     }
 
     fn county_confirms(&mut self, args: &DemoArgs) -> Result<(), String> {
@@ -342,11 +342,7 @@ impl Story {
             ]),
             person: clerk.clone(),
         })?;
-        let ticket: RecordId = ticket["record"]
-            .as_str()
-            .unwrap_or_default()
-            .parse()
-            .map_err(|error| format!("the ticket: {error}"))?;
+        let ticket = record_of(&ticket)?;
         let kind = |value: &str, person: Person| Request::Set {
             id: household,
             inputs: inputs(&[("household_kind", value)]),
@@ -370,7 +366,11 @@ impl Story {
         };
         let publish = |office: &Office, doc_no: &str, value: i64, role: &str| {
             let person = person(role, role);
-            office.ask(&Request::PolicyPublish { policy: policy(doc_no, value), person })
+            office.ask(&Request::PolicyPublish {
+                policy: policy(doc_no, value),
+                person,
+                approved_by: "分管领导".into(),
+            })
         };
         publish(&self.offices[CITY], CITY_DOC, 3, "city_operator")?;
         self.say(&format!("商丘市: 发布 published {CITY_DOC}, 3 项"));
@@ -470,7 +470,7 @@ impl Story {
 
     fn all_sound(&mut self, names: &[String]) {
         for (at, name) in names.iter().enumerate() {
-            let sound = self.offices[at].ask(&Request::Check);
+            let sound = self.offices[at].ask(&Request::Check { rollups: false });
             let detail = sound.as_ref().err().cloned().unwrap_or_else(|| "check".into());
             self.check("校验 seals, chains, roll-ups", name, &detail, sound.is_ok());
         }
@@ -524,6 +524,12 @@ impl Story {
     }
 }
 
+/// The record that an answer names.
+pub(super) fn record_of(answer: &Value) -> Result<RecordId, String> {
+    let id = answer["record"].as_str().unwrap_or_default();
+    id.parse().map_err(|error| format!("no record `{id}`: {error}"))
+}
+
 fn act(ledger: &str, in_state: &str, to: &str, person: &Person) -> Request {
     Request::Act {
         id: None,
@@ -546,8 +552,8 @@ fn count(office: &Office, ledger: &str, state: &str) -> u64 {
     office.ask(&request).ok().and_then(|answer| answer["total"].as_u64()).unwrap_or(0)
 }
 
-fn figure(city: &Office, indicator: &str) -> i64 {
-    let answer = city.ask(&Request::Rollup { place: None }).unwrap_or_default();
+pub(super) fn figure(office: &Office, indicator: &str) -> i64 {
+    let answer = office.ask(&Request::Rollup { place: None }).unwrap_or_default();
     answer["rows"][0]["values"][indicator].as_i64().unwrap_or(0)
 }
 

@@ -52,7 +52,7 @@ pub struct AddArgs {
     pub password: String,
 }
 
-fn duty(text: &str) -> Result<Duty, String> {
+pub(super) fn duty(text: &str) -> Result<Duty, String> {
     Duty::of_word(text).ok_or_else(|| "administrator, clerk, inspector or reviewer".into())
 }
 

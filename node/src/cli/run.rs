@@ -14,7 +14,8 @@ use crate::driver::dial::keep_dialling;
 use crate::identity::pages::PagesCertificate;
 use crate::transport::server;
 use crate::web::access::Site;
-use crate::web::serve::TlsListener;
+use crate::web::scheduled::{Schedule, keep_exporting};
+use crate::web::serve::{Peer, TlsListener};
 use crate::web::{self};
 
 /// How to run.
@@ -32,15 +33,32 @@ pub struct RunArgs {
     /// Address of the parent instead of the code's, host:port; may be repeated / 上级地址
     #[arg(long)]
     pub parent: Vec<String>,
+    /// Address of gRPC queries of other systems, e.g. 0.0.0.0:8421; off without it / gRPC 查询地址,不填则关闭
+    #[arg(long)]
+    pub query_listen: Option<SocketAddr>,
+    /// Folder for a daily export of tables; off without it / 每日导出目录,不填则关闭
+    #[arg(long)]
+    pub export_to: Option<std::path::PathBuf>,
+    /// Time of day of the export / 导出时间
+    #[arg(long, default_value = "02:00")]
+    pub export_at: String,
+    /// Ledgers to export, separated by commas; figures always come along / 导出的台账
+    #[arg(long, default_value = "")]
+    pub export_ledgers: String,
+    /// Days of exports to keep / 保留天数
+    #[arg(long, default_value_t = 30)]
+    pub export_keep: usize,
 }
 
 /// Runs until stopped.
 pub fn run(args: &RunArgs, options: &Options) -> ExitCode {
-    if !args.http.ip().is_loopback() && args.site.is_empty() {
+    let all = std::iter::once(args.http).chain(args.query_listen);
+    let beyond = all.into_iter().find(|one| !one.ip().is_loopback());
+    if let Some(address) = beyond.filter(|_| args.site.is_empty()) {
         eprintln!(
             "{} is beyond this machine: say with --site under which name or address others open the pages / \
              请用 --site 填写其他电脑访问网页所用的主机名或地址",
-            args.http
+            address
         );
         return ExitCode::from(2);
     }
@@ -95,9 +113,10 @@ async fn serve(args: &RunArgs, options: &Options) -> Result<(), String> {
     let address = pages.local_addr().map_err(text)?;
     let site = Site { hosts: args.site.clone(), tls: !args.site.is_empty() };
     let secure = pages_over_tls(&replica, &site)?;
+    let mut tasks = tokio::task::JoinSet::new();
+    beside(args, &replica, secure.clone(), &mut tasks).await?;
     let scheme = if site.tls { "https" } else { "http" };
     println!("pages {scheme}://{address}/");
-    let mut tasks = tokio::task::JoinSet::new();
     if let Some(listener) = children {
         println!("children {}", listener.local_addr().map_err(text)?);
         let (hub, stop) = (replica.clone(), replica.clone());
@@ -108,7 +127,8 @@ async fn serve(args: &RunArgs, options: &Options) -> Result<(), String> {
     }
     let endpoint = replica.clone();
     tasks.spawn(async move { control::serve(endpoint).await.map_err(|error| error.to_string()) });
-    let (router, stop) = (web::router(replica.clone(), site), replica.clone());
+    let router = web::router(replica.clone(), site).into_make_service_with_connect_info::<Peer>();
+    let stop = replica.clone();
     let stop = async move { stop.closed().await };
     tasks.spawn(async move {
         let served = match secure {
@@ -159,4 +179,35 @@ fn dialling(replica: &crate::driver::Replica, args: &RunArgs) -> crate::driver::
     let configured = replica.identity().parents.clone();
     let addresses = if args.parent.is_empty() { configured } else { args.parent.clone() };
     crate::driver::dial::Dialling { replica: replica.clone(), addresses }
+}
+
+/// What runs beside pages and links if the operator asked for it: queries, and the daily export.
+async fn beside(
+    args: &RunArgs,
+    replica: &crate::driver::Replica,
+    certificate: Option<Arc<rustls::ServerConfig>>,
+    tasks: &mut tokio::task::JoinSet<Result<(), String>>,
+) -> Result<(), String> {
+    if let Some(address) = args.query_listen {
+        let listener = TcpListener::bind(address).await;
+        let listener = listener.map_err(|error| format!("queries on {address}: {error}"))?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        println!("queries {address}");
+        let (replica, stop) = (replica.clone(), replica.clone());
+        tasks.spawn(async move {
+            let stop = async move { stop.closed().await };
+            let served = crate::transport::query::serve(replica, listener, certificate, stop);
+            served.await.map_err(|error| error.to_string())
+        });
+    }
+    if let Some(folder) = &args.export_to {
+        let (at, ledgers) = (&args.export_at, &args.export_ledgers);
+        let schedule = Schedule::new(folder, at, ledgers, args.export_keep)?;
+        let replica = replica.clone();
+        tasks.spawn(async move {
+            keep_exporting(replica, schedule).await;
+            Ok(())
+        });
+    }
+    Ok(())
 }

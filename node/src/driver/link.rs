@@ -1,10 +1,12 @@
 //! One live link: moves values between a session, its stream and the engine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use taizhang_core::directives::ChainReader as _;
 use taizhang_core::id::{PlaceId, ReplicaId};
+use taizhang_core::limits;
 use taizhang_core::sync::message::Message;
 use taizhang_core::sync::session::{CloseReason, Input, Output, Report, Session};
 use taizhang_proto::sync::Frame;
@@ -49,7 +51,8 @@ where
     };
     let (answers, mut answered) = mpsc::unbounded_channel::<Input>();
     let session = Session::open(config, clock::now());
-    let mut link = Link { replica: replica.clone(), peer, session, answers, closed: None };
+    let (closed, scope_due) = (None, Arc::default());
+    let mut link = Link { replica: replica.clone(), peer, session, answers, closed, scope_due };
     link.replica.set_link(peer.replica, |state| {
         state.place = peer.place;
         state.is_parent = peer.is_parent;
@@ -100,6 +103,8 @@ struct Link {
     session: Session,
     answers: mpsc::UnboundedSender<Input>,
     closed: Option<CloseReason>,
+    /// Whether the scope will be derived again soon.
+    scope_due: Arc<AtomicBool>,
 }
 
 impl Link {
@@ -112,11 +117,7 @@ impl Link {
                 Message::Bye("its key was revoked, or it has another parent".into()),
             )),
             Ok(Event::DirectivesChanged) | Err(broadcast::error::RecvError::Lagged(_)) => {
-                let place = self.peer.place;
-                self.ask(move |engine| {
-                    let tree = Arc::new(engine.directives.tree.clone());
-                    Ok(Input::ScopeChanged(tree, engine.shared_frontiers(place)))
-                });
+                self.derive_scope();
                 None
             }
             Ok(Event::Forked(_) | Event::Restart) => Some(Input::LinkLost),
@@ -129,6 +130,27 @@ impl Link {
             }
             Err(broadcast::error::RecvError::Closed) => Some(Input::LinkLost),
         }
+    }
+
+    /// Derives the scope again, once for all directives that come close together: with thousands of
+    /// slices each time costs milliseconds.
+    fn derive_scope(&self) {
+        if self.scope_due.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (place, due) = (self.peer.place, Arc::clone(&self.scope_due));
+        let (replica, answers) = (self.replica.clone(), self.answers.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(limits::SCOPE_DELAY_MS)).await;
+            let question = move |engine: &mut crate::engine::Engine, _| {
+                due.store(false, Ordering::Release);
+                let tree = Arc::new(engine.directives.tree.clone());
+                Ok(Input::ScopeChanged(tree, engine.shared_frontiers(place)))
+            };
+            let input = replica.run(question).await.unwrap_or(Input::LinkLost);
+            // The link may have ended.
+            drop(answers.send(input));
+        });
     }
 
     /// Whether the peer's key was revoked, or is no longer of a neighbour.

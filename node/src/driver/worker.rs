@@ -98,6 +98,7 @@ pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
             std::thread::sleep(Duration::from_millis(500));
             false
         });
+        let moved = busy;
         busy |= worked;
         let due = receipts_since.is_some_and(|since| {
             let over = |start: Instant, ms: i64| {
@@ -115,7 +116,7 @@ pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
         } else if engine.receipts_wait() {
             receipts_since.get_or_insert_with(Instant::now);
         }
-        publish(&mut engine, replica);
+        publish(&mut engine, replica, moved);
     }
 }
 
@@ -190,9 +191,13 @@ fn issue_receipts(engine: &mut Engine) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn publish(engine: &mut Engine, replica: &Replica) {
+fn publish(engine: &mut Engine, replica: &Replica, moved: bool) {
     replica.set_directives(&engine.directives);
-    for event in engine.take_events() {
+    let events = engine.take_events();
+    if moved || !events.is_empty() {
+        replica.note_change();
+    }
+    for event in events {
         if matches!(event, Event::Advanced(_)) {
             crate::fail_point!(TailDurable);
         }

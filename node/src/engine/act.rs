@@ -66,6 +66,10 @@ impl Engine {
             );
         }
         let step = self.step_for(&found, to)?;
+        // Offices inspected reply and mend; what comes of it is the finder's to say.
+        if self.level() >= Level::County {
+            self.check_finder(&found)?;
+        }
         self.check_post(&step, person)?;
         if step.reason && reason.trim().is_empty() {
             return refuse("请填写原因", "give a reason");

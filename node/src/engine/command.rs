@@ -18,6 +18,9 @@ use super::{Engine, attach};
 use super::values::{FieldError, Source, parse, parse_set};
 use crate::store::StoreError;
 
+/// The ledger of what rounds of inspection found.
+pub const FINDING: &str = "finding";
+
 /// Why a command did nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -124,6 +127,26 @@ impl Engine {
             (Some(ledger), Some(row)) => Ok(Found { slice, id, ledger, row }),
             _ => refuse("该记录所属台账尚未下发", "the record's ledger is not known here yet"),
         }
+    }
+
+    /// Refuses the registers of the program itself: it alone writes them, each in its own way.
+    fn check_register(found: &Found) -> Result<(), CommandError> {
+        if found.ledger.id.starts_with("sys_") {
+            return refuse("系统登记不能在此修改", "a register of the system is not changed here");
+        }
+        Ok(())
+    }
+
+    /// Refuses an office below the one that found it to change, void, send back or verify a finding.
+    pub(crate) fn check_finder(&self, found: &Found) -> Result<(), CommandError> {
+        let finder = found.row.created.level;
+        if found.ledger.id == FINDING && self.level() < finder {
+            return refuse(
+                format!("该督查发现由{}登记,只能由其修改、退回、核验或作废", finder.zh()),
+                format!("this finding is the {} level's to change, verify or void", finder.name()),
+            );
+        }
+        Ok(())
     }
 
     /// Records of a ledger in a slice whose field has that value, those under work included.
@@ -241,6 +264,11 @@ impl Engine {
         now: UtcMillis,
     ) -> Result<bool, CommandError> {
         let found = self.find(id)?;
+        Self::check_register(&found)?;
+        // Offices inspected reply; others between them and the finder only read.
+        if self.level() >= Level::County {
+            self.check_finder(&found)?;
+        }
         if let Some(moved) = &found.row.moved {
             let to = self.directives.tree.full_name(moved.to);
             return refuse(
@@ -405,6 +433,7 @@ impl Engine {
         now: UtcMillis,
     ) -> Result<(), CommandError> {
         let found = self.find(id)?;
+        Self::check_register(&found)?;
         let conflict = found.row.conflicts.iter().find(|one| one.field == field).cloned();
         let (Some(conflict), Some(definition)) = (conflict, found.ledger.field(field)) else {
             return refuse("该字段没有待处理的冲突", "this field has no conflict");
@@ -448,6 +477,8 @@ impl Engine {
         now: UtcMillis,
     ) -> Result<(), CommandError> {
         let found = self.find(id)?;
+        Self::check_register(&found)?;
+        self.check_finder(&found)?;
         let value = match reason.map(str::trim) {
             Some("") => return refuse("作废须填写原因", "a void needs a reason"),
             Some(_) if found.row.void.is_some() => {

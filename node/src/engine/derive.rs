@@ -11,14 +11,16 @@ use taizhang_core::record::log::RecordLog;
 use taizhang_core::record::moved::MOVED_KEY;
 use taizhang_core::record::value::Value;
 use taizhang_core::rights;
+use taizhang_core::rules::figures::Additions;
 use taizhang_core::rules::{Finding, Surroundings};
 use taizhang_core::time::{Date, UtcMillis};
 
 use super::Engine;
 use super::rights::movement_of;
 use super::twins::{self, twins_of};
+use crate::store::StoreError;
 use crate::store::derived::RecordUpdate;
-use crate::store::{Store, StoreError};
+use crate::store::lookup::Lookup;
 
 /// A record under work in the present group.
 #[derive(Debug, Default)]
@@ -41,16 +43,24 @@ impl Working {
     }
 }
 
+/// What rules and indicators say of a row.
+pub(super) struct Judged {
+    pub(super) findings: Vec<Finding>,
+    pub(super) additions: Additions,
+    /// Places from its own upward in which it counts.
+    pub(super) reach: usize,
+}
+
 /// Rows re-evaluated in one step.
 const STEP_ROWS: usize = 200;
 const CURSOR: &str = "re-evaluate";
 const AS_OF: &str = "as_of";
 
-/// What rules of one row may ask the store.
-struct Around<'a> {
-    store: &'a Store,
-    directives: &'a Directives,
-    slice: SliceId,
+/// What rules of one row may ask: of the engine's store, or of a reader's snapshot.
+pub(crate) struct Around<'a> {
+    pub(crate) store: Lookup<'a>,
+    pub(crate) directives: &'a Directives,
+    pub(crate) slice: SliceId,
 }
 
 impl Surroundings for Around<'_> {
@@ -64,6 +74,10 @@ impl Surroundings for Around<'_> {
 
     fn param(&self, id: &str, day: Date) -> Option<Value> {
         self.directives.param(id, self.slice.place, day).value
+    }
+
+    fn is_set(&self, id: &str) -> bool {
+        self.directives.catalogue.is_set_param(id)
     }
 
     fn ledger(&self, id: &str) -> Option<Arc<Ledger>> {
@@ -138,6 +152,15 @@ fn links_of(ledger: &Ledger, row: &Row) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The day of a row's deadline while it must be met.
+fn due_on(ledger: &Ledger, row: &Row) -> String {
+    let Some(due) = &ledger.due else { return String::new() };
+    let state = row.state_id().unwrap_or_default();
+    let ended = row.void.is_some() || row.moved.is_some();
+    let met = ended || due.done.iter().any(|done| done == state);
+    if met { String::new() } else { row.text(&due.field) }
+}
+
 fn row_hash(row: &Row, findings: &[Finding]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&row.hash().0);
@@ -169,6 +192,7 @@ impl Engine {
     pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
         let working = std::mem::take(&mut self.working);
         let mut affected: BTreeSet<(SliceId, RecordId)> = BTreeSet::new();
+        let mut rows: BTreeMap<(SliceId, RecordId), Row> = BTreeMap::new();
         for ((slice, record), one) in working.into_iter().filter(|(_, one)| one.dirty) {
             if one.log.changes.iter().any(|change| change.ops.iter().any(|op| op.key == MOVED_KEY))
             {
@@ -177,7 +201,8 @@ impl Engine {
             }
             let old = self.store.links_of(slice.place, record)?;
             let row = self.write_row(slice, record, &one)?;
-            if let Some((ledger, links)) = row {
+            if let Some((ledger, links, row)) = row {
+                rows.extend(row.map(|row| ((slice, record), row)));
                 let links = [old, links].concat();
                 self.neighbours(slice, record, &ledger, &links, &mut affected)?;
                 self.twins_touched(slice, record, &ledger, &links, &mut affected)?;
@@ -189,18 +214,19 @@ impl Engine {
             self.store.recount(|place| self.above(SliceId::ledger(place)))?;
         }
         for (slice, record) in affected {
-            self.evaluate(slice, record, as_of)?;
+            let written = rows.remove(&(slice, record));
+            self.evaluate(slice, record, written, as_of)?;
         }
         Ok(())
     }
 
-    #[expect(clippy::type_complexity, reason = "a ledger and its links")]
+    #[expect(clippy::type_complexity, reason = "a ledger, links and row")]
     fn write_row(
         &mut self,
         slice: SliceId,
         record: RecordId,
         one: &Working,
-    ) -> Result<Option<(Arc<Ledger>, Vec<(String, String)>)>, StoreError> {
+    ) -> Result<Option<(Arc<Ledger>, Vec<(String, String)>, Option<Row>)>, StoreError> {
         let id = one.log.ledger().unwrap_or_default().to_owned();
         let catalogue = Arc::clone(&self.directives.catalogue);
         let ledger = catalogue.ledger(&id).cloned();
@@ -210,12 +236,17 @@ impl Engine {
             (title, search) = self.texts_of(slice.place, ledger, row);
             links = links_of(ledger, row);
         }
+        let due_on = match (&ledger, &row) {
+            (Some(ledger), Some(row)) => due_on(ledger, row),
+            _ => String::new(),
+        };
         let update = RecordUpdate {
             log: &one.log,
             row: row.as_ref(),
             ledger: &id,
             hash: Hash::default(),
             title: &title,
+            due_on: &due_on,
             search: &search,
             origin: one.origin,
         };
@@ -230,7 +261,7 @@ impl Engine {
         }
         self.store.set_links(slice.place, &id, record, &links)?;
         self.note_blobs(slice, record, ledger.as_deref(), row.as_ref())?;
-        Ok(ledger.map(|ledger| (ledger, links)))
+        Ok(ledger.map(|ledger| (ledger, links, row)))
     }
 
     /// Records with the identity of a changed one, and those that a changed decision names.
@@ -297,46 +328,56 @@ impl Engine {
         Ok(())
     }
 
-    /// Evaluates rules and indicators of one row and writes what follows.
+    /// Evaluates rules and indicators of one row, just written or as stored, and writes what follows.
     fn evaluate(
         &mut self,
         slice: SliceId,
         record: RecordId,
+        written: Option<Row>,
         as_of: Date,
     ) -> Result<(), StoreError> {
-        let Some(stored) = self.store.record(slice, record)? else { return Ok(()) };
+        let row = match written {
+            Some(row) => Some(row),
+            None => self.store.lookup().row_ever(slice, record)?,
+        };
         let catalogue = Arc::clone(&self.directives.catalogue);
-        let (Some(row), Some(ledger)) = (stored.row, catalogue.ledger(&stored.ledger)) else {
+        let ledger = row.as_ref().and_then(|row| catalogue.ledger(&row.ledger));
+        let (Some(row), Some(ledger)) = (row, ledger) else {
             self.store.set_findings(slice, record, &[])?;
             let above = self.above(slice);
-            return self.store.set_contributions(slice, record, &BTreeMap::new(), &above, 0);
+            return self.store.set_contributions(slice, record, &Additions::new(), &above, 0);
         };
-        let around = Around { store: &self.store, directives: &self.directives, slice };
-        let mut findings = self.evaluator.findings(ledger, &row, record, &around, as_of);
-        let left_behind = row.moved.is_none() && self.refers_to_moved(slice, ledger, &row)?;
-        if left_behind {
-            findings.push(Finding::left_behind());
-            findings.sort();
-        }
-        let values = ledger
-            .indicators
-            .iter()
-            .map(|one| {
-                let value = self.evaluator.measure(one, ledger, &row, record, &findings, as_of);
-                (one.id.clone(), value)
-            })
-            .filter(|(_, value)| *value != 0)
-            .collect();
+        let Judged { findings, additions, reach } =
+            self.judged(slice, record, ledger, &row, as_of)?;
         self.store.set_findings(slice, record, &findings)?;
-        let twins = twins_of(&self.store, &self.directives, slice.place, record, ledger, &row)?;
-        let reach =
-            if left_behind { 0 } else { twins::reach(&self.directives, slice.place, &twins) };
-        self.store.set_contributions(slice, record, &values, &self.above(slice), reach)?;
+        self.store.set_contributions(slice, record, &additions, &self.above(slice), reach)?;
         self.store.set_record_hash(slice, record, row_hash(&row, &findings))
     }
 
-    /// Whether a reference of a row names a record of its slice that has moved away.
-    fn refers_to_moved(
+    /// What rules and indicators say of a row, and how far up it counts.
+    pub(super) fn judged(
+        &self,
+        slice: SliceId,
+        record: RecordId,
+        ledger: &Ledger,
+        row: &Row,
+        as_of: Date,
+    ) -> Result<Judged, StoreError> {
+        let around = Around { store: self.store.lookup(), directives: &self.directives, slice };
+        let left_behind = row.moved.is_none() && self.refers_to_moved(slice, ledger, row)?;
+        let more = left_behind.then(Finding::left_behind);
+        let (findings, additions) =
+            self.evaluator.findings_and_additions(ledger, row, record, &around, as_of, more);
+        let twins =
+            twins_of(self.store.lookup(), &self.directives, slice.place, record, ledger, row)?;
+        let reach =
+            if left_behind { 0 } else { twins::reach(&self.directives, slice.place, &twins) };
+        Ok(Judged { findings, additions, reach })
+    }
+
+    /// Whether a reference of a row names a record of its slice that was moved away, and with which this
+    /// one should have gone. What went along with such a record leaves the place's own registers whole.
+    pub(super) fn refers_to_moved(
         &self,
         slice: SliceId,
         ledger: &Ledger,
@@ -344,7 +385,8 @@ impl Engine {
     ) -> Result<bool, StoreError> {
         for field in ledger.fields.iter().filter(|one| matches!(one.kind, FieldKind::Ref(_))) {
             let Ok(id) = row.text(&field.id).parse() else { continue };
-            if self.store.row(slice, id)?.is_some_and(|row| row.moved.is_some()) {
+            let moved = self.store.row(slice, id)?.and_then(|row| row.moved);
+            if moved.is_some_and(|moved| !moved.along) {
                 return Ok(true);
             }
         }
@@ -353,7 +395,7 @@ impl Engine {
 
     /// The places whose roll-ups a record of `slice` counts in: its own and those above, as far as
     /// they are this replica's to show.
-    fn above(&self, slice: SliceId) -> Vec<PlaceId> {
+    pub(super) fn above(&self, slice: SliceId) -> Vec<PlaceId> {
         if slice.kind == SliceKind::Directive {
             Vec::new()
         } else {
@@ -364,7 +406,7 @@ impl Engine {
     }
 
     /// The day for which dated findings hold.
-    fn as_of(&self) -> Result<Date, StoreError> {
+    pub(super) fn as_of(&self) -> Result<Date, StoreError> {
         let days = self.store.derived_meta(AS_OF)?.unwrap_or(0);
         Ok(Date::from_days(days))
     }
@@ -401,7 +443,7 @@ impl Engine {
         row: &Row,
         now: UtcMillis,
     ) -> Vec<Finding> {
-        let around = Around { store: &self.store, directives: &self.directives, slice };
+        let around = Around { store: self.store.lookup(), directives: &self.directives, slice };
         self.evaluator.findings(ledger, row, record, &around, now.date())
     }
 
@@ -412,7 +454,7 @@ impl Engine {
         now: UtcMillis,
     ) -> Vec<(String, taizhang_core::rules::Outcome, String)> {
         let slice = SliceId { kind: SliceKind::Directive, place };
-        let around = Around { store: &self.store, directives: &self.directives, slice };
+        let around = Around { store: self.store.lookup(), directives: &self.directives, slice };
         let catalogue = &self.directives.catalogue;
         let about = catalogue.ledgers.values().flat_map(|ledger| {
             ledger.rules.iter().filter(|rule| rule.about_place).map(move |rule| (ledger, rule))

@@ -189,8 +189,9 @@ impl Engine {
             places.push((arrival, None));
         }
         if !self.store.branch_segments(None)?.is_empty() {
-            for parked in self.store.parked_for(&[Waiting::Dependency, Waiting::Directives])? {
-                places.push((parked.arrival, Some(parked.entry)));
+            let waiting = [Waiting::Dependency, Waiting::Directives];
+            for parked in self.store.parked_for(&waiting)? {
+                places.push((parked.0, Some(parked.1)));
             }
         }
         let mut lost = Vec::new();

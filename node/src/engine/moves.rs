@@ -17,6 +17,8 @@ use super::policy::json;
 use super::save::LocalEntry;
 use crate::store::StoreError;
 
+/// Steps that go along: more than a record ever takes.
+const STEPS: usize = 200;
 /// Lines of history that go along.
 const HISTORY_LINES: usize = 40;
 
@@ -49,8 +51,15 @@ impl Engine {
         if found.row.moved.is_some() || found.row.void.is_some() {
             return refuse("该记录已迁出或作废", "the record has moved or is void");
         }
-        if Date::parse(date).is_none() || reason.trim().is_empty() {
+        let Some(day) = Date::parse(date).filter(|_| !reason.trim().is_empty()) else {
             return refuse("请填写迁移日期和原因", "give the date and the reason");
+        };
+        let came = found.row.from.iter().map(|from| from.date.as_str()).max().unwrap_or_default();
+        if day > now.date().plus_days(1) || date < came {
+            return refuse(
+                "迁移日期不能晚于明天,也不能早于迁入日期",
+                "the date of a move is not later than tomorrow, nor before the record came here",
+            );
         }
         let target = SliceId { kind: found.slice.kind, place: to };
         let mut moving = vec![found];
@@ -64,7 +73,7 @@ impl Engine {
         let ids: BTreeMap<RecordId, RecordId> =
             moving.iter().map(|one| (one.id, RecordId(self.random()))).collect();
         for one in &moving {
-            self.move_one(one, target, &ids, date, reason, person, now)?;
+            self.move_one(one, id, target, &ids, date, reason, person, now)?;
         }
         Ok(ids[&id])
     }
@@ -73,6 +82,7 @@ impl Engine {
     fn move_one(
         &mut self,
         one: &Found,
+        root: RecordId,
         target: SliceId,
         ids: &BTreeMap<RecordId, RecordId>,
         date: &str,
@@ -87,6 +97,8 @@ impl Engine {
             slice: one.slice,
             record: one.id,
             state: one.row.state_id().map(str::to_owned),
+            steps: one.row.all_steps().take(STEPS).cloned().collect(),
+            date: date.to_owned(),
             history: self.history_of(one.slice, one.id)?,
         };
         keys.push((from_key(&json(&origin)), Some(json(&origin))));
@@ -103,6 +115,7 @@ impl Engine {
             record: new,
             date: date.to_owned(),
             reason: reason.trim().to_owned(),
+            along: one.id != root,
         };
         let keys = vec![(MOVED_KEY.to_owned(), Some(json(&moved)))];
         Ok(self.save(&local(one.slice), &[(one.id, keys)], now)?)
@@ -222,6 +235,8 @@ impl Engine {
             slice: found.slice,
             record: id,
             state: None,
+            steps: Vec::new(),
+            date: String::new(),
             history: vec![format!("{} {} {}", now.local_text(), person.name, keys.len())],
         });
         keys.push((from_key(&mark), Some(mark)));

@@ -9,10 +9,10 @@ use taizhang_core::directives::{
 use taizhang_core::feed::entry::{Action, Person};
 use taizhang_core::id::{Lane, PlaceId, RecordId, SliceId, hex};
 use taizhang_core::place::Place;
-use taizhang_core::policy::{check_publisher, check_value};
+use taizhang_core::policy::Signed;
 use taizhang_core::record::edit::{KeyWrite, creation};
 use taizhang_core::record::value::Value;
-use taizhang_core::time::{Date, UtcMillis};
+use taizhang_core::time::UtcMillis;
 
 use super::Engine;
 use super::command::{CommandError, refuse};
@@ -185,44 +185,38 @@ impl Engine {
         person: &Person,
         now: UtcMillis,
     ) -> Result<RecordId, CommandError> {
-        let level = self.identity.checked.name.level();
-        if policy.doc_no.trim().is_empty() || policy.values.is_empty() {
-            return refuse(
-                "请填写文号和至少一个参数",
-                "give a document number and at least one parameter",
-            );
-        }
-        if Date::parse(&policy.effective_from).is_none() {
-            return refuse("生效日期应如2018-05-20", "the effective date is written 2018-05-20");
-        }
-        for (id, value) in &policy.values {
-            let Some(param) = self.directives.catalogue.params.get(id) else {
-                return refuse(format!("没有参数{id}"), format!("no parameter {id}"));
-            };
-            if let Err(reason) =
-                check_publisher(param, level).and_then(|()| check_value(param, value))
-            {
-                return refuse(format!("参数「{}」:{reason}", param.label.zh), reason);
-            }
-            let from = Date::parse(&policy.effective_from).unwrap_or_else(|| now.date());
-            if level != param.owner
-                && let Some((upper, _)) = self.directives.param(id, self.place(), from).upper
-                && taizhang_core::policy::combined(param.localise, &upper, value) != value
-            {
-                return refuse(
-                    format!("参数「{}」弱于上级现行值{upper},不能发布{value}", param.label.zh),
-                    format!("{id}: {value} is weaker than {upper}, which the upper level has set"),
-                );
-            }
-        }
+        self.publish_signed(policy, &Signed::default(), person, now)
+    }
+
+    /// Publishes a version with the names of who drafted and approved it.
+    ///
+    /// # Errors
+    ///
+    /// Everything that keeps this office from publishing it.
+    pub(crate) fn publish_signed(
+        &mut self,
+        policy: &NewPolicy,
+        signed: &Signed,
+        person: &Person,
+        now: UtcMillis,
+    ) -> Result<RecordId, CommandError> {
+        self.check_policy(policy, None)?;
         let record = RecordId(self.random());
-        let keys = vec![
+        let mut keys = vec![
             creation(POLICY),
             ("doc_no".into(), Some(policy.doc_no.clone().into())),
             ("title".into(), Some(policy.title.clone().into())),
             ("effective_from".into(), Some(policy.effective_from.clone().into())),
             ("content".into(), Some(json(&policy.values))),
         ];
+        let signatures = [
+            ("draft", &signed.draft),
+            ("drafter", &signed.drafter),
+            ("approver", &signed.approver),
+        ];
+        for (key, text) in signatures.into_iter().filter(|(_, text)| !text.is_empty()) {
+            keys.push((key.to_owned(), Some(text.as_str().into())));
+        }
         self.directive(self.place(), Action::Publish, person, record, keys, now)?;
         self.project_own_directives(now)?;
         Ok(record)

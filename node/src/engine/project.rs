@@ -18,7 +18,6 @@ use taizhang_core::verdict::{
 
 use super::Engine;
 use crate::store::StoreError;
-use crate::store::derived::ParkedEntry;
 
 /// Segments projected in one step, so that saves and acks come between.
 const STEP_SEGMENTS: usize = 64;
@@ -87,8 +86,10 @@ impl Engine {
         let directives_moved = slices.iter().any(|slice| slice.kind == SliceKind::Directive);
         changed |= self.retry_parked(directives_moved, &slices)?;
         self.store.set_derived_meta(POSITION, i64::try_from(last).unwrap_or(i64::MAX))?;
-        if changed {
+        if std::mem::take(&mut self.rules_due) {
             self.store.set_derived_meta(DIRECTIVES_CHANGED, 0)?;
+        }
+        if changed {
             self.events.push(super::Event::DirectivesChanged);
         }
         Ok(true)
@@ -178,8 +179,7 @@ impl Engine {
         if let Some((arrival, index)) = at.at {
             match &applied {
                 Applied::Parked(waiting) => {
-                    let parked = ParkedEntry { arrival, entry: index, sees: at.sees.clone() };
-                    self.store.park(&parked, at.feed.slice, waiting)?;
+                    self.store.park((arrival, index), at.feed.slice, at.sees, waiting)?;
                 }
                 Applied::Void(reason) => {
                     self.store.put_void(arrival, index, at.feed.slice, at.feed.author, reason)?;
@@ -230,6 +230,9 @@ impl Engine {
         let changed = !half && Arc::make_mut(&mut self.directives).apply_row(&row, origin);
         let moves = matches!(row.ledger.as_str(), directives::TREE | directives::PLACE_EVENT);
         self.recount_due |= changed && moves;
+        let ruled =
+            moves || matches!(row.ledger.as_str(), directives::CATALOGUE | directives::POLICY);
+        self.rules_due |= changed && ruled;
         crosses |= revokes && (self.crosses_line(key) || self.store.has_fork(key)?);
         let hands_over = row.ledger == directives::PLACE_EVENT
             && matches!(
@@ -396,6 +399,11 @@ impl Engine {
             }
             let mut progress = false;
             for one in parked {
+                // What its author had seen is not applied yet: nothing to look at.
+                let ready = sees_is_applied(one.slice, &one.sees, &self.directives);
+                if one.for_directives && !ready {
+                    continue;
+                }
                 let Some(stored) = self.store.segment_at(one.arrival)? else { continue };
                 let Ok(segment) = Segment::from_plain(&stored.sealed.plain) else { continue };
                 let Some(entry) = segment.entries.get(one.entry) else { continue };
@@ -406,12 +414,11 @@ impl Engine {
                     number: segment.number,
                 };
                 self.store.unpark(one.arrival, one.entry)?;
-                let before = self.store.parked_count()?;
                 if self.project_entry(&at, entry)? {
                     self.refresh_catalogue();
                     changed = true;
                 }
-                let done = self.store.parked_count()? == before;
+                let done = !self.store.is_parked(one.arrival, one.entry)?;
                 if done && segment.feed.slice.kind == SliceKind::Directive {
                     let (projected, _) = self.store.feed_state(stored.feed_id)?;
                     let count = self.applied_of_feed(&segment.feed, projected)?;

@@ -159,7 +159,7 @@ impl Engine {
         let up = self.directives.tree.is_above_or_same(peer, self.place());
         let (child, flow) = if up { (self.place(), Flow::Up) } else { (peer, Flow::Down) };
         let wanted = receipts.iter().filter(|sealed| {
-            sealed.open().is_ok_and(|receipt| {
+            sealed.read().is_ok_and(|receipt| {
                 let stored = StoredReceipt {
                     issuer: receipt.issuer,
                     slice: receipt.slice,

@@ -14,7 +14,8 @@ use taizhang_core::time::UtcMillis;
 use super::Engine;
 use super::command::{CommandError, refuse};
 use super::save::LocalEntry;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::lookup::Lookup;
 
 /// Another record with the same identity.
 #[derive(Clone, Debug)]
@@ -57,7 +58,7 @@ fn identity(ledger: &Ledger, row: &Row) -> Option<String> {
 
 /// Other records with the identity of this one, and what was decided on each pair.
 pub(crate) fn twins_of(
-    store: &Store,
+    store: Lookup<'_>,
     directives: &Directives,
     place: PlaceId,
     id: RecordId,
@@ -82,7 +83,7 @@ pub(crate) fn twins_of(
 }
 
 fn decision(
-    store: &Store,
+    store: Lookup<'_>,
     directives: &Directives,
     one: (PlaceId, RecordId),
     other: (PlaceId, RecordId),
@@ -130,8 +131,14 @@ impl Engine {
                 for (place, record) in self.store.with_value(&ledger.id, field, &value)? {
                     let slice = SliceId { kind: ledger.slice, place };
                     let Some(row) = self.store.row(slice, record)? else { continue };
-                    let twins =
-                        twins_of(&self.store, &self.directives, place, record, ledger, &row)?;
+                    let twins = twins_of(
+                        self.store.lookup(),
+                        &self.directives,
+                        place,
+                        record,
+                        ledger,
+                        &row,
+                    )?;
                     for twin in twins.into_iter().filter(|twin| twin.first) {
                         items.extend(self.twin_item(ledger, (place, record), &twin));
                     }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{Level, PlaceId, RecordId, SealKey, SliceId, SliceKind};
+use taizhang_core::policy::Signed;
 use taizhang_core::record::log::RecordLog;
 use taizhang_core::time::UtcMillis;
 
 use super::{OpsError, Progress, Request, find_place, import, mask, sums};
 use crate::driver::{Replica, clock};
+use crate::engine::draft::check_second;
 use crate::engine::values::Source;
 use crate::store::read::{ListQuery, Listed};
 use crate::viewer::Viewer;
@@ -43,7 +45,7 @@ impl Replica {
                 Ok(json!({"dialling": true}))
             }
             Request::Hashes => self.hashes().await,
-            Request::Check => self.check(progress).await,
+            Request::Check { rollups } => self.check(rollups, progress).await,
             Request::Rebuild => {
                 self.run_alone(|engine, now| engine.rebuild(now)).await?;
                 self.hashes().await
@@ -71,6 +73,9 @@ impl Replica {
                 import::import(self, &path, &ledger, preview, person, progress).await
             }
             Request::Export { ledger, id, path } => self.export(&ledger, id, &path),
+            Request::Token { ask } => self.tokens(ask, "this machine").await,
+            Request::FiguresDump { path } => self.figures_dump(path).await,
+            Request::Report { ask } => self.report(ask).await,
             Request::Rollup { place } => self.rollup(self.place_or_own(place)?),
             Request::Places { under } => self.places(under),
             Request::PolicyList => Ok(self.policy_list()),
@@ -140,10 +145,18 @@ impl Replica {
     /// Requests of hubs.
     async fn direct(&self, request: Request) -> Result<Value, OpsError> {
         match request {
-            Request::PolicyPublish { policy, person } => {
+            Request::PolicyPublish { policy, person, approved_by } => {
                 let doc_no = policy.doc_no.clone();
                 let record = self
-                    .run(move |engine, now| engine.publish_policy(&policy, &person, now))
+                    .run(move |engine, now| {
+                        if approved_by.trim().is_empty() && engine.directives.policies.is_empty() {
+                            return engine.publish_policy(&policy, &person, now);
+                        }
+                        check_second([person.name.as_str()], &approved_by)?;
+                        let (draft, drafter) = (String::new(), person.name.clone());
+                        let signed = Signed { draft, drafter, approver: approved_by };
+                        engine.publish_signed(&policy, &signed, &person, now)
+                    })
                     .await?;
                 Ok(json!({"record": record, "doc_no": doc_no}))
             }
@@ -244,29 +257,25 @@ impl Replica {
         Ok(json!({"rows": rows}))
     }
 
-    async fn check(&self, progress: Progress) -> Result<Value, OpsError> {
-        progress("check", 0, 1);
-        let (segments, mut problems) =
-            self.run(|engine, _| Ok(engine.store.check_segments()?)).await?;
-        let directives = self.directives();
-        let tree = &directives.tree;
-        self.readers().with(|reader| {
-            for place in tree.iter().filter(|one| tree.is_above_or_same(self.place(), one.id)) {
-                let counted = sums(reader.rollup(place.id)?);
-                let depth = |id| tree.path(id).len().saturating_sub(tree.path(place.id).len());
-                let below: Vec<_> =
-                    tree.subtree(place.id).into_iter().map(|id| (id, depth(id))).collect();
-                let recounted = sums(reader.recount(&below)?);
-                if counted != recounted {
-                    let id = place.id;
-                    problems.push(format!("roll-up of {id}: {counted:?} is not {recounted:?}"));
-                }
-            }
-            Ok(())
-        })?;
-        progress("check", 1, 1);
+    /// Proves segments, and that every figure is what its records say, from the rows on.
+    async fn check(&self, rollups_only: bool, progress: Progress) -> Result<Value, OpsError> {
+        let (mut segments, mut problems) = (0, Vec::new());
+        if !rollups_only {
+            progress("segments", 0, 1);
+            (segments, problems) = self.run(|engine, _| Ok(engine.store.check_segments()?)).await?;
+            progress("segments", 1, 1);
+        }
+        let (mut cursor, mut records) = (Some(0), 0);
+        while let Some(from) = cursor {
+            let step = self.run(move |engine, _| Ok(engine.check_additions(from)?)).await?;
+            records += step.records;
+            problems.extend(step.problems);
+            cursor = step.next;
+            progress("records", records, 0);
+        }
+        problems.extend(self.run(|engine, _| Ok(engine.check_sums()?)).await?);
         if problems.is_empty() {
-            Ok(json!({"segments": segments, "problems": 0}))
+            Ok(json!({"segments": segments, "records": records, "problems": 0}))
         } else {
             Err(OpsError::Problems(problems))
         }
@@ -484,13 +493,15 @@ impl Replica {
     }
 
     fn policy_reach(&self, doc_no: &str) -> Result<Value, OpsError> {
-        let rows: Vec<Value> = self
-            .reach()?
+        let directives = self.directives();
+        let mut versions: Vec<_> = directives.policies.values().flatten().collect();
+        versions.retain(|version| doc_no.is_empty() || version.doc_no == doc_no);
+        versions.sort_by_key(|version| std::cmp::Reverse((version.published, version.record)));
+        let rows: Result<Vec<Value>, OpsError> = versions
             .into_iter()
-            .filter(|reach| doc_no.is_empty() || reach.doc_no == doc_no)
-            .map(|reach| serde_json::to_value(&reach).unwrap_or_default())
+            .map(|version| Ok(json!(self.reach_of(&directives, version)?)))
             .collect();
-        Ok(json!({"rows": rows}))
+        Ok(json!({"rows": rows?}))
     }
 }
 

@@ -1,14 +1,13 @@
 //! What the projector writes: records, links, findings, roll-ups, parked and void entries.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Params, Statement, params};
 use taizhang_core::codec::{Reader, Writer};
 use taizhang_core::id::{AuthorId, Epoch, Hash, PlaceId, RecordId, SealKey, SliceId};
-use taizhang_core::limits;
 use taizhang_core::record::fold::Row;
 use taizhang_core::record::log::RecordLog;
 use taizhang_core::record::state::StateFold;
 use taizhang_core::rules::Finding;
-use taizhang_core::verdict::{SeesMap, VoidReason, Waiting};
+use taizhang_core::verdict::{SeesMap, VoidReason};
 
 use super::rows::{self, is_ledger, signed};
 use super::{Store, StoreError};
@@ -36,24 +35,15 @@ pub struct RecordUpdate<'a> {
     pub hash: Hash,
     /// Title for lists.
     pub title: &'a str,
+    /// The day of its deadline; empty if there is none to meet.
+    pub due_on: &'a str,
     /// Text for search.
     pub search: &'a str,
     /// Where a directive record was created.
     pub origin: Option<(AuthorId, u64)>,
 }
 
-/// A parked entry.
-#[derive(Clone, Debug)]
-pub struct ParkedEntry {
-    /// Its segment.
-    pub arrival: u64,
-    /// Index in the segment.
-    pub entry: usize,
-    /// Cumulative `sees`.
-    pub sees: SeesMap,
-}
-
-fn sees_to_bytes(sees: &SeesMap) -> Vec<u8> {
+pub(super) fn sees_to_bytes(sees: &SeesMap) -> Vec<u8> {
     let mut writer = Writer::new();
     writer.len(sees.len());
     for ((slice, author), count) in sees {
@@ -65,7 +55,7 @@ fn sees_to_bytes(sees: &SeesMap) -> Vec<u8> {
     writer.bytes
 }
 
-fn sees_from_bytes(bytes: &[u8]) -> Result<SeesMap, StoreError> {
+pub(super) fn sees_from_bytes(bytes: &[u8]) -> Result<SeesMap, StoreError> {
     let damaged = |_| StoreError::Damaged("a feed's `sees`".into());
     let mut reader = Reader::new(bytes);
     let mut sees = SeesMap::new();
@@ -175,10 +165,13 @@ impl Store {
         let changed_ms = changed.map(|change| change.origin.time.0).max().unwrap_or(0);
         let sql = "INSERT INTO record (is_ledger, place, record, ledger, log, row, hash, state, \
                    is_void, conflicts, title, changed_ms, origin_key, origin_epoch, origin_number, \
-                   recheck) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16) \
+                   recheck, due_on, touched) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+                   (SELECT coalesce(max(touched), 0) + 1 FROM record WHERE ledger = ?4)) \
                    ON CONFLICT DO UPDATE SET ledger = ?4, log = ?5, row = ?6, hash = ?7, state = ?8, \
-                   is_void = ?9, conflicts = ?10, title = ?11, changed_ms = ?12, recheck = ?16, \
+                   is_void = ?9, conflicts = ?10, title = ?11, changed_ms = ?12, recheck = ?16, due_on = ?17, \
+                   touched = iif(record.row <> ?6 OR record.ledger <> ?4 OR record.title <> ?11, \
+                   excluded.touched, record.touched), \
                    origin_key = coalesce(origin_key, ?13), origin_epoch = coalesce(origin_epoch, ?14), \
                    origin_number = coalesce(origin_number, ?15) RETURNING rowid";
         let rowid: i64 = self.derived.prepare_cached(sql)?.query_row(
@@ -198,7 +191,8 @@ impl Store {
                 update.origin.map(|(author, _)| author.key.0),
                 update.origin.map(|(author, _)| author.epoch.0),
                 update.origin.map(|(_, number)| signed(number)),
-                update.row.and_then(|row| row.state.as_ref()).is_some_and(StateFold::is_to_recheck)
+                update.row.and_then(|row| row.state.as_ref()).is_some_and(StateFold::is_to_recheck),
+                update.due_on
             ],
             |row| row.get(0),
         )?;
@@ -235,8 +229,9 @@ impl Store {
         title: &str,
         search: &str,
     ) -> Result<bool, StoreError> {
-        let sql = "UPDATE record SET title = ?4 WHERE is_ledger = ?1 AND place = ?2 AND record = ?3 \
-                   AND title <> ?4 RETURNING rowid";
+        let sql = "UPDATE record SET title = ?4, touched = (SELECT max(touched) + 1 FROM record r \
+                   WHERE r.ledger = record.ledger) WHERE is_ledger = ?1 AND place = ?2 \
+                   AND record = ?3 AND title <> ?4 RETURNING rowid";
         let key = params![is_ledger(slice), slice.place.0, record.0, title];
         let changed: Option<i64> =
             self.derived.prepare_cached(sql)?.query_row(key, |row| row.get(0)).optional()?;
@@ -268,12 +263,6 @@ impl Store {
         let key = params![is_ledger(slice), slice.place.0, record.0, hash.0];
         self.derived.prepare_cached(sql)?.execute(key)?;
         Ok(())
-    }
-
-    /// How many entries are parked.
-    pub fn parked_count(&self) -> Result<u64, StoreError> {
-        let mut query = self.derived.prepare_cached("SELECT count(*) FROM parked")?;
-        Ok(query.query_row([], |row| rows::count(row, 0))?)
     }
 
     /// Links of a record: (field, value).
@@ -310,24 +299,6 @@ impl Store {
         Ok(())
     }
 
-    /// Records of a ledger at a place whose indexed field has a value.
-    pub fn linked(
-        &self,
-        place: PlaceId,
-        ledger: &str,
-        field: &str,
-        value: &str,
-    ) -> Result<Vec<RecordId>, StoreError> {
-        let mut query = self.derived.prepare_cached(
-            "SELECT record FROM link WHERE place = ?1 AND ledger = ?2 AND field = ?3 AND value = ?4 \
-             ORDER BY record LIMIT ?5",
-        )?;
-        let limit = signed(limits::RELATED_ROWS_MAX as u64 + 1);
-        let found = query
-            .query_map(params![place.0, ledger, field, value, limit], |row| rows::record(row, 0))?;
-        Ok(found.collect::<Result<_, _>>()?)
-    }
-
     /// Records of a ledger whose field has a value, in all slices.
     pub fn linked_anywhere(
         &self,
@@ -344,39 +315,6 @@ impl Store {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// The row of a record that is not void.
-    pub fn row(&self, slice: SliceId, record: RecordId) -> Result<Option<Row>, StoreError> {
-        let mut query = self.derived.prepare_cached(
-            "SELECT row FROM record WHERE is_ledger = ?1 AND place = ?2 AND record = ?3 AND is_void = 0",
-        )?;
-        let key = params![is_ledger(slice), slice.place.0, record.0];
-        let found: Option<String> = query.query_row(key, |row| row.get(0)).optional()?;
-        found.map_or(Ok(None), |text| parse_row(&text))
-    }
-
-    /// Rows of a ledger in a slice that are not void.
-    pub fn rows_of(
-        &self,
-        slice: SliceId,
-        ledger: &str,
-    ) -> Result<Vec<(RecordId, Row)>, StoreError> {
-        let mut query = self.derived.prepare_cached(
-            "SELECT record, row FROM record WHERE ledger = ?3 AND place = ?2 AND is_ledger = ?1 \
-             AND is_void = 0 ORDER BY record",
-        )?;
-        let key = params![is_ledger(slice), slice.place.0, ledger];
-        let found =
-            query.query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
-        let mut list = Vec::new();
-        for one in found {
-            let (record, text) = one?;
-            if let Some(row) = parse_row(&text)? {
-                list.push((record, row));
-            }
-        }
-        Ok(list)
-    }
-
     /// Rows of a ledger in a slice whose text holds a value, by search.
     pub fn rows_with(
         &self,
@@ -390,16 +328,7 @@ impl Store {
              AND is_void = 0 AND rowid IN (SELECT rowid FROM search WHERE search MATCH ?4)",
         )?;
         let key = params![is_ledger(slice), slice.place.0, ledger, phrase];
-        let found =
-            query.query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
-        let mut list = Vec::new();
-        for one in found {
-            let (record, text) = one?;
-            if let Some(row) = parse_row(&text)? {
-                list.push((record, row));
-            }
-        }
-        Ok(list)
+        listed(&mut query, key)
     }
 
     /// Replaces the findings of a record.
@@ -430,54 +359,6 @@ impl Store {
         Ok(())
     }
 
-    /// Parks an entry.
-    pub fn park(
-        &self,
-        entry: &ParkedEntry,
-        slice: SliceId,
-        waiting: &Waiting,
-    ) -> Result<(), StoreError> {
-        let text = serde_json::to_string(waiting).unwrap_or_default();
-        self.derived
-            .prepare_cached("INSERT OR REPLACE INTO parked VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![
-                signed(entry.arrival),
-                signed(entry.entry as u64),
-                is_ledger(slice),
-                slice.place.0,
-                text,
-                sees_to_bytes(&entry.sees)
-            ])?;
-        Ok(())
-    }
-
-    /// Takes an entry out of the park.
-    pub fn unpark(&self, arrival: u64, entry: usize) -> Result<(), StoreError> {
-        self.derived
-            .prepare_cached("DELETE FROM parked WHERE arrival = ?1 AND entry = ?2")?
-            .execute(params![signed(arrival), signed(entry as u64)])?;
-        Ok(())
-    }
-
-    /// Parked entries in order of arrival; of one slice, or all.
-    pub fn parked(&self, slice: Option<SliceId>) -> Result<Vec<ParkedEntry>, StoreError> {
-        let mut query = self.derived.prepare_cached(
-            "SELECT arrival, entry, sees FROM parked \
-             WHERE ?1 IS NULL OR (is_ledger = ?1 AND place = ?2) ORDER BY arrival, entry",
-        )?;
-        let key = params![slice.map(is_ledger), slice.map(|slice| slice.place.0)];
-        let mut found = query.query(key)?;
-        let mut list = Vec::new();
-        while let Some(row) = found.next()? {
-            list.push(ParkedEntry {
-                arrival: rows::count(row, 0)?,
-                entry: usize::try_from(rows::count(row, 1)?).unwrap_or(0),
-                sees: sees_from_bytes(&row.get::<_, Vec<u8>>(2)?)?,
-            });
-        }
-        Ok(list)
-    }
-
     /// Parked and void entries: arrival, index, kind, reason.
     pub fn masked(&self) -> Result<Vec<(u64, usize, &'static str, String)>, StoreError> {
         let mut list = Vec::new();
@@ -490,26 +371,6 @@ impl Store {
             while let Some(row) = found.next()? {
                 let entry = usize::try_from(rows::count(row, 1)?).unwrap_or(0);
                 list.push((rows::count(row, 0)?, entry, kind, row.get(2)?));
-            }
-        }
-        Ok(list)
-    }
-
-    /// Parked entries that wait for one of these.
-    pub fn parked_for(&self, waiting: &[Waiting]) -> Result<Vec<ParkedEntry>, StoreError> {
-        let words: Vec<String> =
-            waiting.iter().map(|one| serde_json::to_string(one).unwrap_or_default()).collect();
-        let mut query =
-            self.derived.prepare_cached("SELECT arrival, entry, waiting FROM parked")?;
-        let found = query.query_map([], |row| {
-            Ok((rows::count(row, 0)?, rows::count(row, 1)?, row.get::<_, String>(2)?))
-        })?;
-        let mut list = Vec::new();
-        for one in found {
-            let (arrival, entry, word) = one?;
-            if words.contains(&word) {
-                let entry = usize::try_from(entry).unwrap_or(0);
-                list.push(ParkedEntry { arrival, entry, sees: SeesMap::new() });
             }
         }
         Ok(list)
@@ -621,6 +482,23 @@ pub(super) fn read_slice_hash(
         hasher.update(&rows::hash(row, 1)?.0);
     }
     Ok(Hash(*hasher.finalize().as_bytes()))
+}
+
+/// Records with their rows, of a query for both.
+pub(super) fn listed(
+    query: &mut Statement<'_>,
+    key: impl Params,
+) -> Result<Vec<(RecordId, Row)>, StoreError> {
+    let found =
+        query.query_map(key, |row| Ok((rows::record(row, 0)?, row.get::<_, String>(1)?)))?;
+    let mut list = Vec::new();
+    for one in found {
+        let (record, text) = one?;
+        if let Some(row) = parse_row(&text)? {
+            list.push((record, row));
+        }
+    }
+    Ok(list)
 }
 
 pub(super) fn parse_row(text: &str) -> Result<Option<Row>, StoreError> {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::types::Value as Sql;
+use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use serde::Serialize;
 use taizhang_core::feed::receipt::{Receipt, SealedReceipt};
 use taizhang_core::id::{AuthorId, FeedId, Hash, PlaceId, RecordId, SealKey, SliceId};
@@ -12,6 +13,7 @@ use taizhang_core::record::log::RecordLog;
 use taizhang_core::time::UtcMillis;
 
 use super::derived::{parse_row, read_slice_hash, search_text};
+use super::figures::Counted;
 use super::rows::{self, is_ledger, signed};
 use super::worklist::Due;
 use super::{StoreError, open_reader};
@@ -62,7 +64,7 @@ impl Order {
             "" => "-r.changed_ms",
             "title" => "r.title",
             "state" => "r.state",
-            _ => "json_extract(r.row, '$.fields.' || ?15)",
+            _ => "json_extract(r.row, '$.fields.' || ?17)",
         };
         let end = if self.reversed { "DESC" } else { "ASC" };
         format!("ORDER BY r.is_void, {by} {end}, r.record")
@@ -92,12 +94,43 @@ pub struct ListQuery {
     pub places: Option<Vec<PlaceId>>,
     /// Only records whose field of that id has this text in it.
     pub field: (String, String),
+    /// Only records that count in a figure.
+    pub counted: Counted,
     /// In what order.
     pub order: Order,
     /// Rows to skip.
     pub offset: usize,
     /// Rows to give.
     pub limit: usize,
+}
+
+impl ListQuery {
+    /// The values of [`LIST_FROM`]'s parameters, in order.
+    fn key(&self) -> Vec<Sql> {
+        let phrase = format!("\"{}\"", search_text(&self.search).trim());
+        let hex = |place: &PlaceId| taizhang_core::id::hex(&place.0).to_uppercase();
+        let places = self.places.as_ref().map(|all| all.iter().map(hex).collect::<Vec<_>>());
+        let places = places.map(|all| serde_json::to_string(&all).unwrap_or_default());
+        let text = |text: &String| Sql::from(text.clone());
+        vec![
+            text(&self.ledger),
+            self.place.map(|place| place.0.to_vec()).into(),
+            phrase.into(),
+            text(&self.state),
+            self.in_conflict.into(),
+            text(&self.rule),
+            text(&self.due.from),
+            text(&self.due.to),
+            places.into(),
+            text(&self.field.0),
+            text(&self.field.1),
+            self.to_recheck.into(),
+            text(&self.counted.indicators),
+            text(&self.counted.from),
+            text(&self.counted.to),
+            signed(self.counted.depth as u64).into(),
+        ]
+    }
 }
 
 /// A record in full.
@@ -183,20 +216,22 @@ const LIST_FROM: &str = "FROM record r WHERE r.row <> '' AND r.ledger NOT LIKE '
                     AND (?4 = '' OR r.state = ?4) AND (?5 = 0 OR r.conflicts > 0) \
                     AND (?6 = '' OR EXISTS (SELECT 1 FROM finding f WHERE f.record = r.record \
                          AND f.place = r.place AND f.rule = ?6 AND f.outcome = 'failed')) \
-                    AND (?7 = '' OR (r.is_void = 0 \
-                         AND json_extract(r.row, '$.fields.' || ?7) BETWEEN ?8 AND ?9 \
-                         AND r.state IN (SELECT value FROM json_each(?10)))) \
-                    AND (?11 IS NULL OR (r.is_void = 0 \
-                         AND hex(r.place) IN (SELECT value FROM json_each(?11)))) \
-                    AND (?12 = '' OR instr(json_extract(r.row, '$.fields.' || ?12), ?13) > 0) \
-                    AND (?14 = 0 OR (r.recheck > 0 AND r.is_void = 0))";
+                    AND (?7 = '' OR r.due_on BETWEEN ?7 AND ?8) \
+                    AND (?9 IS NULL OR (r.is_void = 0 \
+                         AND hex(r.place) IN (SELECT value FROM json_each(?9)))) \
+                    AND (?10 = '' OR instr(json_extract(r.row, '$.fields.' || ?10), ?11) > 0) \
+                    AND (?12 = 0 OR (r.recheck > 0 AND r.is_void = 0)) \
+                    AND (?13 = '' OR EXISTS (SELECT 1 FROM contribution c WHERE c.record = r.record \
+                         AND c.place = r.place AND c.value <> 0 \
+                         AND c.indicator IN (SELECT value FROM json_each(?13)) AND c.top < ?16 \
+                         AND (?15 = '' OR c.period BETWEEN ?14 AND ?15)))";
 
 /// One snapshot.
 pub struct Reader<'a> {
     pub(super) db: &'a Connection,
 }
 
-fn listed(row: &rusqlite::Row<'_>) -> Result<Listed, StoreError> {
+pub(super) fn listed(row: &rusqlite::Row<'_>) -> Result<Listed, StoreError> {
     Ok(Listed {
         slice: rows::slice(row, 0)?,
         record: rows::record(row, 2)?,
@@ -214,63 +249,27 @@ fn listed(row: &rusqlite::Row<'_>) -> Result<Listed, StoreError> {
 impl Reader<'_> {
     /// Records that match, newest change first, and how many match in all.
     pub fn list(&self, query: &ListQuery) -> Result<(Vec<Listed>, u64), StoreError> {
-        let words = search_text(&query.search);
-        let phrase = format!("\"{}\"", words.trim());
-        let due = &query.due;
-        let hex = |place: &PlaceId| taizhang_core::id::hex(&place.0).to_uppercase();
-        let places = query.places.as_ref().map(|all| all.iter().map(hex).collect::<Vec<_>>());
-        let places = places.map(|all| serde_json::to_string(&all).unwrap_or_default());
-        let states = due.states_json();
-        let place = query.place.map(|place| place.0);
-        let key = params![
-            query.ledger,
-            place,
-            phrase,
-            query.state,
-            query.in_conflict,
-            query.rule,
-            due.field,
-            due.from,
-            due.to,
-            states,
-            places,
-            query.field.0,
-            query.field.1,
-            query.to_recheck
-        ];
+        // A ledger that is named leads to its rows by the index.
+        let from = match query.ledger.is_empty() {
+            true => LIST_FROM.to_owned(),
+            false => LIST_FROM.replace("(?1 = '' OR r.ledger = ?1)", "r.ledger = ?1"),
+        };
+        let mut key = query.key();
         let total = self
             .db
-            .prepare_cached(&format!("SELECT count(*) {LIST_FROM}"))?
-            .query_row(key, |row| rows::count(row, 0))?;
+            .prepare_cached(&format!("SELECT count(*) {from}"))?
+            .query_row(params_from_iter(&key), |row| rows::count(row, 0))?;
         let sql = format!(
             "SELECT r.is_ledger, r.place, r.record, r.ledger, r.title, r.state, r.conflicts, \
              (SELECT count(*) FROM finding f WHERE f.record = r.record AND f.place = r.place \
-              AND f.outcome = 'failed'), r.changed_ms, r.is_void, r.row {LIST_FROM} \
-             {} LIMIT ?16 OFFSET ?17",
+              AND f.outcome = 'failed'), r.changed_ms, r.is_void, r.row {from} \
+             {} LIMIT ?18 OFFSET ?19",
             query.order.sql()
         );
         let mut statement = self.db.prepare_cached(&sql)?;
         let (limit, offset) = (signed(query.limit as u64), signed(query.offset as u64));
-        let key = params![
-            query.ledger,
-            place,
-            phrase,
-            query.state,
-            query.in_conflict,
-            query.rule,
-            due.field,
-            due.from,
-            due.to,
-            states,
-            places,
-            query.field.0,
-            query.field.1,
-            query.to_recheck,
-            query.order.by,
-            limit,
-            offset
-        ];
-        let mut found = statement.query(key)?;
+        key.extend([Sql::from(query.order.by.clone()), limit.into(), offset.into()]);
+        let mut found = statement.query(params_from_iter(&key))?;
         let mut list = Vec::new();
         while let Some(row) = found.next()? {
             list.push(listed(row)?);
@@ -351,8 +350,9 @@ impl Reader<'_> {
     /// Findings of a rule: how many failed and how many are unchecked.
     pub fn rule_counts(&self) -> Result<Vec<(String, u64, u64)>, StoreError> {
         let mut query = self.db.prepare_cached(
-            "SELECT rule, sum(outcome = 'failed'), sum(outcome = 'unchecked') FROM finding \
-             GROUP BY rule ORDER BY rule",
+            "SELECT rule, sum(iif(outcome = 'failed', count, 0)), \
+             sum(iif(outcome = 'unchecked', count, 0)) FROM rule_tally \
+             GROUP BY rule HAVING sum(count) > 0 ORDER BY rule",
         )?;
         let found = query
             .query_map([], |row| Ok((row.get(0)?, rows::count(row, 1)?, rows::count(row, 2)?)))?;
@@ -362,7 +362,7 @@ impl Reader<'_> {
     /// Records by ledger.
     pub fn ledger_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let mut query = self.db.prepare_cached(
-            "SELECT ledger, count(*) FROM record WHERE is_void = 0 AND row <> '' GROUP BY ledger",
+            "SELECT ledger, sum(count) FROM state_tally GROUP BY ledger HAVING sum(count) > 0",
         )?;
         let found = query.query_map([], |row| Ok((row.get(0)?, rows::count(row, 1)?)))?;
         Ok(found.collect::<Result<_, _>>()?)
@@ -441,34 +441,6 @@ impl Reader<'_> {
             Ok((SealKey(rows::array(row, 0)?), row.get(1)?, UtcMillis(row.get(2)?)))
         })?;
         Ok(found.collect::<Result<_, _>>()?)
-    }
-
-    /// Sums of a place's subtree by indicator.
-    pub fn rollup(&self, place: PlaceId) -> Result<Vec<(String, i64)>, StoreError> {
-        let mut query = self
-            .db
-            .prepare_cached("SELECT indicator, value FROM rollup WHERE place = ?1 ORDER BY 1")?;
-        let found = query.query_map([place.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(found.collect::<Result<_, _>>()?)
-    }
-
-    /// Sums of contributions of some places, from scratch: what the roll-up must equal. Each place
-    /// comes with its distance in levels from the one whose roll-up it is.
-    pub fn recount(&self, places: &[(PlaceId, usize)]) -> Result<Vec<(String, i64)>, StoreError> {
-        let mut query = self.db.prepare_cached(
-            "SELECT indicator, sum(value) FROM contribution WHERE place = ?1 AND reach > ?2 GROUP BY 1",
-        )?;
-        let mut sums = std::collections::BTreeMap::new();
-        for (place, distance) in places {
-            let found = query.query_map(params![place.0, signed(*distance as u64)], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
-            })?;
-            for one in found {
-                let (indicator, value) = one?;
-                *sums.entry(indicator).or_insert(0) += value;
-            }
-        }
-        Ok(sums.into_iter().collect())
     }
 
     /// How the data of places stand here. `author_place` tells whose an author is.

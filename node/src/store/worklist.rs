@@ -21,31 +21,20 @@ pub struct StateCount {
     pub count: u64,
 }
 
-/// Days for a list of what is due.
+/// Days for a list of what is due; any if empty.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Due {
-    /// Field that holds the date; empty if it does not matter.
-    pub field: String,
     /// First day, ISO.
     pub from: String,
     /// Last day, ISO.
     pub to: String,
-    /// States in which it still matters.
-    pub states: Vec<String>,
-}
-
-impl Due {
-    /// The states as SQLite reads them.
-    pub(super) fn states_json(&self) -> String {
-        serde_json::to_string(&self.states).unwrap_or_default()
-    }
 }
 
 impl Reader<'_> {
     /// Records by ledger, place and state.
     pub fn state_counts(&self) -> Result<Vec<StateCount>, StoreError> {
-        let sql = "SELECT ledger, place, state, count(*) FROM record WHERE is_void = 0 AND row <> '' \
-                   AND state <> '' GROUP BY ledger, place, state";
+        let sql = "SELECT ledger, place, state, count FROM state_tally WHERE state <> '' \
+                   AND count > 0 ORDER BY 1, 2, 3";
         let mut query = self.db.prepare_cached(sql)?;
         let found = query.query_map([], |row| {
             Ok(StateCount {
@@ -82,10 +71,9 @@ impl Reader<'_> {
 
     /// How many records of a ledger are due within some days.
     pub fn due_count(&self, ledger: &str, due: &Due) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM record WHERE ledger = ?1 AND is_void = 0 AND row <> '' \
-                   AND json_extract(row, '$.fields.' || ?2) BETWEEN ?3 AND ?4 \
-                   AND state IN (SELECT value FROM json_each(?5))";
-        let key = params![ledger, due.field, due.from, due.to, due.states_json()];
+        let sql = "SELECT count(*) FROM record WHERE ledger = ?1 AND due_on <> '' \
+                   AND due_on BETWEEN ?2 AND ?3";
+        let key = params![ledger, due.from, due.to];
         Ok(self.db.prepare_cached(sql)?.query_row(key, |row| rows::count(row, 0))?)
     }
 }

@@ -9,14 +9,16 @@ use rustls::pki_types::ServerName;
 use taizhang_core::id::{Hash, PlaceId};
 use taizhang_proto::enrol::EnrolRequest;
 use taizhang_proto::enrol::enrolment_client::EnrolmentClient;
+use taizhang_proto::sync::Frame;
 use taizhang_proto::sync::sync_client::SyncClient;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 use super::admission::from_reply;
-use super::tls::{client_config, enrol_config};
+use super::tls::{Revoked, client_config, enrol_config};
 use crate::driver::Replica;
 use crate::driver::link::{Peer, run_session};
 use crate::engine::admit::Admission;
@@ -83,6 +85,38 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     cause.to_string()
 }
 
+/// Both directions of a stream to the parent.
+pub struct Wire {
+    /// What goes to the parent.
+    pub sender: mpsc::Sender<Frame>,
+    /// What comes from it.
+    pub receiver: Streaming<Frame>,
+}
+
+/// Opens a stream to the parent at `address`.
+///
+/// # Errors
+///
+/// [`DialError`].
+pub async fn open_wire(
+    identity: &Identity,
+    parent: PlaceId,
+    address: &str,
+    revoked: Revoked,
+) -> Result<Wire, DialError> {
+    let config = client_config(identity, parent, revoked)
+        .map_err(|error| DialError::Refused(error.to_string()))?;
+    let channel = channel(address, config).await?;
+    let limit = taizhang_core::limits::MESSAGE_BYTES_MAX;
+    let mut client = SyncClient::new(channel).max_decoding_message_size(limit);
+    let (sender, receiver) = mpsc::channel(64);
+    let reply = client
+        .sync(ReceiverStream::new(receiver))
+        .await
+        .map_err(|status| DialError::Refused(status.message().to_owned()))?;
+    Ok(Wire { sender, receiver: reply.into_inner() })
+}
+
 /// One sync with the parent at `address`, until the link is lost.
 ///
 /// # Errors
@@ -93,18 +127,10 @@ pub async fn sync_once(
     parent: PlaceId,
     address: &str,
 ) -> Result<String, DialError> {
-    let config = client_config(&replica.identity(), parent, replica.revocation_check())
-        .map_err(|error| DialError::Refused(error.to_string()))?;
-    let channel = channel(address, config).await?;
-    let limit = taizhang_core::limits::MESSAGE_BYTES_MAX;
-    let mut client = SyncClient::new(channel).max_decoding_message_size(limit);
-    let (sender, receiver) = mpsc::channel(64);
-    let reply = client
-        .sync(ReceiverStream::new(receiver))
-        .await
-        .map_err(|status| DialError::Refused(status.message().to_owned()))?;
+    let (identity, revoked) = (replica.identity(), replica.revocation_check());
+    let Wire { sender, receiver } = open_wire(&identity, parent, address, revoked).await?;
     let peer = Peer { place: parent, replica: Default::default(), is_parent: true, key: None };
-    let reason = run_session(replica, peer, reply.into_inner(), move |frame| {
+    let reason = run_session(replica, peer, receiver, move |frame| {
         let sender = sender.clone();
         async move { sender.send(frame).await.is_ok() }
     })

@@ -4,18 +4,22 @@
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
-use axum::extract::{FromRequestParts as _, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts as _, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use taizhang_core::id::Level;
+use taizhang_core::id::{Level, RecordId};
 
+use super::api::{self, ApiError};
+use super::inspection::{FINDING, ROUND, TICKET};
+use super::serve::Peer;
 use super::shell::{Visitor, cookie, is_english};
 use super::signin::{send_again, sign_in_again};
 use super::words::word;
 use super::{PageError, ROUTES};
 use crate::account::{Duty, Session};
 use crate::driver::Replica;
+use crate::token::{FIGURES, METRICS, WrongTokens};
 
 /// Name of the session's cookie.
 pub const SESSION_COOKIE: &str = "taizhang_session";
@@ -23,6 +27,9 @@ pub const SESSION_COOKIE: &str = "taizhang_session";
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Ledgers that inspectors write (DOMAIN.md §0.1); all else they only read.
+const INSPECTED: [&str; 3] = [FINDING, ROUND, TICKET];
 
 /// What a route asks of whoever wants it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,12 +46,22 @@ pub enum Need {
     Write,
     /// To take steps and decide conflicts: above the village that is a reviewer's.
     Decide,
-    /// To publish policy.
+    /// To draft policy.
+    Draft,
+    /// To approve and publish policy.
     Publish,
+    /// To follow and make rounds of inspection.
+    Inspect,
     /// To look after replicas, rights and places; each action asks again.
     Office,
     /// To keep accounts.
     Administer,
+    /// A token of another system; which ledgers it reads is asked again by each answer.
+    Token,
+    /// Such a token with figures in its scope.
+    TokenFigures,
+    /// Such a token with metrics in its scope.
+    TokenMetrics,
 }
 
 /// A page, and what it needs.
@@ -63,15 +80,37 @@ impl Need {
     pub fn allows(self, duty: Duty, level: Level) -> bool {
         match self {
             Self::Nothing | Self::Session | Self::Read => true,
-            Self::SetUp => false,
+            Self::SetUp | Self::Token | Self::TokenFigures | Self::TokenMetrics => false,
             Self::Write => matches!(duty, Duty::Clerk | Duty::Reviewer),
             Self::Decide => {
                 duty == Duty::Reviewer || (duty == Duty::Clerk && level == Level::Village)
             }
+            Self::Draft => matches!(duty, Duty::Clerk | Duty::Reviewer) && level >= Level::County,
             Self::Publish => duty == Duty::Reviewer && level >= Level::County,
+            Self::Inspect => {
+                matches!(duty, Duty::Inspector | Duty::Reviewer) && level >= Level::County
+            }
             Self::Office => matches!(duty, Duty::Administrator | Duty::Reviewer),
             Self::Administer => duty == Duty::Administrator,
         }
+    }
+
+    /// The word that a token's scope must have for it; none if it is for people.
+    pub fn token_word(self) -> Option<&'static str> {
+        match self {
+            Self::Token => Some(""),
+            Self::TokenFigures => Some(FIGURES),
+            Self::TokenMetrics => Some(METRICS),
+            _ => None,
+        }
+    }
+
+    /// The same for records of one ledger: inspectors of a county or the city write what supervision is
+    /// about.
+    pub fn allows_in(self, duty: Duty, level: Level, ledger: &str) -> bool {
+        let writes = matches!(self, Self::Write | Self::Decide);
+        let theirs = writes && duty == Duty::Inspector && level >= Level::County;
+        self.allows(duty, level) || (theirs && INSPECTED.contains(&ledger))
     }
 }
 
@@ -97,6 +136,8 @@ pub struct Gate {
     pub replica: Replica,
     /// How pages are reached.
     pub site: Arc<Site>,
+    /// Wrong tokens of late.
+    pub wrong: Arc<WrongTokens>,
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> &str {
@@ -130,7 +171,10 @@ fn is_foreign(headers: &HeaderMap, method: &Method, site: &Site) -> bool {
 /// Whether what was typed waits when its session has ended: deeds on records and policy do; passwords and
 /// the end of a session do not.
 fn is_kept(need: Need) -> bool {
-    matches!(need, Need::Write | Need::Decide | Need::Publish | Need::Office)
+    matches!(
+        need,
+        Need::Write | Need::Decide | Need::Draft | Need::Publish | Need::Inspect | Need::Office
+    )
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -203,6 +247,20 @@ fn refused(english: bool) -> Response {
     (StatusCode::FORBIDDEN, Html(page)).into_response()
 }
 
+/// The ledger that a page is about: named in its address, or that of the record named there.
+fn ledger_asked(replica: &Replica, path: &str) -> Option<String> {
+    let mut parts = path.split('/').skip(1);
+    match (parts.next()?, parts.next()?) {
+        ("ledgers", ledger) => Some(ledger.to_owned()),
+        ("records", id) => {
+            let record: RecordId = id.parse().ok()?;
+            let found = replica.readers().with(|reader| reader.title(record)).ok()?;
+            found.map(|(_, ledger)| ledger)
+        }
+        _ => None,
+    }
+}
+
 async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
     let headers = request.headers();
     if is_foreign(headers, request.method(), &gate.site) {
@@ -210,7 +268,9 @@ async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
         return Err((StatusCode::FORBIDDEN, text).into_response());
     }
     let Some(path) = request.extensions().get::<MatchedPath>() else {
-        return Err(PageError::NotFound.into_response());
+        let of_api = request.uri().path().starts_with(api::API);
+        let nowhere = || PageError::NotFound.into_response();
+        return Err(if of_api { ApiError::nowhere().into_response() } else { nowhere() });
     };
     let Some(need) = need_of(request.method(), path.as_str()) else {
         return Err(StatusCode::METHOD_NOT_ALLOWED.into_response());
@@ -218,10 +278,15 @@ async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
     if need == Need::Nothing {
         return Ok(request);
     }
+    if let Some(word) = need.token_word() {
+        return api::admit(gate, word, request).await.map_err(ApiError::into_response);
+    }
     let empty =
         gate.replica.needs_set_up().map_err(|error| PageError::from(error).into_response())?;
     if empty || need == Need::SetUp {
-        let here = is_loopback(text(headers, header::HOST));
+        let peer = request.extensions().get::<ConnectInfo<Peer>>();
+        let here =
+            is_loopback(text(headers, header::HOST)) && peer.is_some_and(|one| one.0.is_here());
         return match (empty, need == Need::SetUp, here) {
             (true, true, true) => Ok(request),
             (true, false, true) => Err(Redirect::to("/setup").into_response()),
@@ -237,7 +302,11 @@ async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
     let session = session.map_err(|error| PageError::from(error).into_response())?;
     let Some(session) = session else { return Err(without_session(gate, need, request).await) };
     let level = gate.replica.identity().checked.name.level();
-    if !need.allows(session.account.duty, level) {
+    let duty = session.account.duty;
+    let allowed = need.allows(duty, level)
+        || ledger_asked(&gate.replica, request.uri().path())
+            .is_some_and(|ledger| need.allows_in(duty, level, &ledger));
+    if !allowed {
         return Err(refused(is_english(headers)));
     }
     if request.method() == Method::POST {
@@ -253,6 +322,7 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
         Ok(request) => next.run(request).await,
         Err(response) => response,
     };
+    super::metrics::count(response.status());
     let headers = response.headers_mut();
     let cookie = headers.get(header::SET_COOKIE).and_then(|value| value.to_str().ok());
     if let Some(cookie) = cookie.filter(|_| gate.site.tls)
@@ -261,7 +331,7 @@ pub async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Re
         headers.insert(header::SET_COOKIE, secure);
     }
     let policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
-                  form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+                  connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));

@@ -122,7 +122,7 @@ pub async fn show(
     let detail = opened(&replica, record)?;
     let directives = replica.directives();
     let ledger = ledger_of(&directives, &detail.ledger)?;
-    let (viewer, english) = (visitor.viewer(&replica), visitor.english);
+    let (viewer, english) = (visitor.viewer_at(&replica, detail.slice.place)?, visitor.english);
     let viewer = Viewer { revealed: how.revealed, ..viewer };
     let reading = Reading { replica: &replica, directives: &directives, viewer, english };
     let of = |(field, one): (&Field, Attachment)| {

@@ -8,6 +8,7 @@ use axum::response::Redirect;
 use serde::Deserialize;
 
 use super::Posted;
+use super::inspection::ROUND;
 use super::record::record_id;
 use super::shell::Visitor;
 use crate::driver::Replica;
@@ -47,6 +48,9 @@ pub async fn act(
     let person = visitor.person;
     replica
         .run(move |engine, now| {
+            if engine.find(record)?.ledger.id == ROUND {
+                return refuse("督查在督查页面办理", "a round's steps are taken on its own page");
+            }
             let typed = form.date.trim();
             // What is no date is refused there, in words.
             let date = date(typed).map_or_else(|| typed.to_owned(), |date| date.to_string());

@@ -12,6 +12,7 @@ use taizhang_core::id::{PlaceId, SliceId, SliceKind};
 use taizhang_core::record::fold::Row;
 
 use super::deeds::saved;
+use super::inspection::ROUND;
 use super::reading::{Reading, group_heading, open_ledger, opened};
 use super::record::record_id;
 use super::shell::{Shell, Visitor, level_word};
@@ -89,6 +90,12 @@ struct Filling<'a> {
     errors: &'a [FieldError],
     viewer: Viewer,
     english: bool,
+}
+
+/// Whether the page of rounds alone writes a field: what shows whom its inspectors see, and what they found
+/// there.
+fn is_of_rounds(ledger: &Ledger, field: &str) -> bool {
+    ledger.id == ROUND && matches!(field, "pins" | "places")
 }
 
 /// Whether a form asks for a new value only, and does not show the present one.
@@ -286,7 +293,9 @@ impl Filling<'_> {
 
     fn page(&self, shell: Shell, heading: String, action: String) -> Page {
         let shown = self.ledger.fields.iter().enumerate();
-        let shown = shown.filter(|(_, field)| field.kind != FieldKind::Attach);
+        let shown = shown.filter(|(_, field)| {
+            field.kind != FieldKind::Attach && !is_of_rounds(self.ledger, &field.id)
+        });
         let fields =
             shown.map(|(at, field)| self.field(at, field)).collect::<Result<Vec<_>, _>>()?;
         let errors = self
@@ -307,7 +316,7 @@ pub type Sent = Vec<(String, String)>;
 /// Texts of a form: lines of a log become one JSON text, the members of a set one list.
 fn inputs(ledger: &Ledger, form: &Sent, viewer: Viewer, is_new: bool) -> Inputs {
     let mut inputs = Inputs::new();
-    for field in &ledger.fields {
+    for field in ledger.fields.iter().filter(|field| !is_of_rounds(ledger, &field.id)) {
         if let FieldKind::Log(columns) = &field.kind {
             let mut lines: BTreeMap<usize, Inputs> = BTreeMap::new();
             for (name, text) in form.iter().filter(|(_, text)| !text.trim().is_empty()) {
@@ -447,7 +456,7 @@ fn edit_page(
         row: Some(&detail.row),
         typed,
         errors,
-        viewer: visitor.viewer(replica),
+        viewer: visitor.viewer_at(replica, detail.slice.place)?,
         english,
     };
     let heading = format!("{} · {}", word("record.edit", english), ledger.label.in_lang(english));
@@ -469,7 +478,8 @@ pub async fn update(
     let detail = opened(&replica, record)?;
     let directives = replica.directives();
     let ledger = open_ledger(&directives, &detail.ledger)?;
-    let mut typed = inputs(ledger, &form, visitor.viewer(&replica), false);
+    let viewer = visitor.viewer_at(&replica, detail.slice.place)?;
+    let mut typed = inputs(ledger, &form, viewer, false);
     let filling = Filling {
         replica: &replica,
         ledger,
@@ -478,7 +488,7 @@ pub async fn update(
         row: Some(&detail.row),
         typed: None,
         errors: &[],
-        viewer: visitor.viewer(&replica),
+        viewer,
         english: visitor.english,
     };
     let (mut values, errors) = filling.changed(&form, &typed);

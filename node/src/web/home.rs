@@ -71,7 +71,7 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
     let english = visitor.english;
     let directives = replica.directives();
     let (counts, masked, conflicts) = replica.readers().with(|reader| {
-        Ok((reader.rule_counts()?, reader.masked_counts()?, reader.conflicts()?.len() as u64))
+        Ok((reader.rule_counts()?, reader.masked_counts()?, reader.conflict_count()?))
     })?;
     let rules: Vec<RuleLine> = counts
         .into_iter()
@@ -156,6 +156,7 @@ struct AuditLine {
 #[template(path = "sync.html")]
 struct SyncPage {
     shell: Shell,
+    export: String,
     links: Vec<LinkLine>,
     audit: Vec<AuditLine>,
 }
@@ -189,7 +190,8 @@ pub async fn sync(State(replica): State<Replica>, visitor: Visitor) -> Page {
         .into_iter()
         .map(|(time, kind, text)| AuditLine { time: time.local_text(), kind, text })
         .collect();
-    let page = SyncPage { shell: Shell::new(&replica, &visitor)?, links, audit };
+    let export = super::scheduled::status(&replica, english);
+    let page = SyncPage { shell: Shell::new(&replica, &visitor)?, export, links, audit };
     Ok(Html(page.render()?))
 }
 

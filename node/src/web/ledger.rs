@@ -8,17 +8,21 @@ use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required, Text};
 
 use super::access::Need;
 use super::home::{LedgerLine, ledger_lines};
-use super::reading::{Reading, ledger_of};
+use super::reading::{Reading, ledger_of, may_list};
 use super::shell::{Shell, Visitor, place_name};
 use super::words::word;
 use super::{Page, PageError};
 use crate::driver::Replica;
+use crate::engine::command::refuse;
 use crate::engine::values::{self, Source};
+use crate::store::figures::Counted;
 use crate::store::read::{ListQuery, Listed, Order};
-use crate::viewer::{Sight, Viewer};
+use crate::viewer::{Scope, Sight, Viewer};
 
 /// Rows a page.
 const ROWS: usize = 50;
+/// Pages that can be asked for.
+const PAGES_MAX: usize = 1_000_000;
 /// Fields shown in a list beside the title.
 const COLUMNS: usize = 4;
 
@@ -56,12 +60,23 @@ pub struct ListParams {
     /// A field, and what must stand in it.
     field: String,
     value: String,
+    /// Indicators, separated by commas: only records that count in them.
+    figure: String,
+    /// First and last period of these.
+    from: String,
+    to: String,
+    /// A place: only records of it and of places below.
+    place: String,
     /// Column by which it is sorted, `-` before it from the other end.
     sort: String,
     page: usize,
 }
 
 impl ListParams {
+    fn figures(&self) -> Vec<String> {
+        self.figure.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+    }
+
     /// The filter again, for other pages of the same list.
     fn filter(&self) -> String {
         let pairs = [
@@ -73,6 +88,10 @@ impl ListParams {
             ("recheck", &self.recheck),
             ("field", &self.field),
             ("value", &self.value),
+            ("figure", &self.figure),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("place", &self.place),
         ];
         let set = pairs.iter().filter(|(_, text)| !text.is_empty());
         set.map(|(name, text)| format!("{name}={}", quoted(text))).collect::<Vec<_>>().join("&")
@@ -187,14 +206,18 @@ struct Lines<'a> {
     reading: Reading<'a>,
     ledger: &'a Ledger,
     columns: &'a [&'a Field],
+    scope: Scope,
 }
 
 impl Lines<'_> {
     fn line(&self, row: &Listed, number: usize) -> Line {
-        let Reading { directives, viewer, english, .. } = self.reading;
-        let cells = self.columns.iter().map(|field| {
-            row.row.as_ref().map(|row| self.reading.text(field, row)).unwrap_or_default()
-        });
+        let Reading { replica, directives, viewer, english } = self.reading;
+        let viewer = viewer.at(row.slice.place, &self.scope);
+        let reading = Reading { replica, directives, viewer, english };
+        let cells = self
+            .columns
+            .iter()
+            .map(|field| row.row.as_ref().map(|row| reading.text(field, row)).unwrap_or_default());
         Line {
             number,
             id: row.record.to_string(),
@@ -231,6 +254,13 @@ fn filter(replica: &Replica, ledger: &Ledger, params: &ListParams) -> (String, S
     (params.field.clone(), value)
 }
 
+/// The records that make a figure of a place.
+fn counted(replica: &Replica, params: &ListParams) -> Counted {
+    let place = params.place.parse().unwrap_or_else(|_| replica.place());
+    let depth = replica.directives().tree.path(place).len();
+    Counted::of(&params.figures(), &params.from, &params.to, depth)
+}
+
 /// What the address bar asks of the store.
 pub(super) fn list_query(
     replica: &Replica,
@@ -240,6 +270,16 @@ pub(super) fn list_query(
     offset: usize,
     limit: usize,
 ) -> Result<ListQuery, PageError> {
+    let directives = replica.directives();
+    let figures = params.figures();
+    let named = figures.iter().filter_map(|id| directives.catalogue.indicator(id));
+    if named.into_iter().any(|(_, one)| !may_list(viewer, ledger, one)) {
+        return refuse(
+            "该数字涉及敏感信息,只报合计,不列名单",
+            "only the sum of this figure shows here, not whom it counts",
+        )
+        .map_err(PageError::Command);
+    }
     let turn = !params.turn.is_empty();
     let (by, reversed) = match params.sort.strip_prefix('-') {
         Some(by) => (by, true),
@@ -252,20 +292,45 @@ pub(super) fn list_query(
         "state" => true,
         field => seen(field),
     };
-    Ok(ListQuery {
+    let mut query = ListQuery {
         ledger: ledger.id.clone(),
         search: params.q.clone(),
         state: params.state.clone(),
         rule: params.rule.clone(),
         to_recheck: !params.recheck.is_empty(),
         due: super::worklist::due(replica, ledger, &params.due)?.unwrap_or_default(),
-        places: turn.then(|| super::worklist::places(replica, ledger, &params.state)),
+        places: match params.place.parse() {
+            Ok(place) if place == replica.place() && !turn => None,
+            Ok(place) => Some(replica.directives().tree.subtree(place)),
+            Err(_) => turn.then(|| super::worklist::places(replica, ledger, &params.state)),
+        },
         field: if filters { filter(replica, ledger, params) } else { Default::default() },
+        counted: counted(replica, params),
         order: Order { by: if sorts { by.to_owned() } else { String::new() }, reversed },
         offset,
         limit,
         ..ListQuery::default()
-    })
+    };
+    // Words were indexed for the office's level: an inspector finds people by them in a round only.
+    if let Some(seen) = super::inspection::searched(replica, viewer, &params.q)? {
+        match &mut query.places {
+            Some(places) => places.retain(|place| seen.contains(place)),
+            none => *none = Some(seen),
+        }
+    }
+    Ok(query)
+}
+
+/// The fields shown beside the title.
+fn columns_of(ledger: &Ledger) -> Vec<&Field> {
+    ledger
+        .fields
+        .iter()
+        .filter(|field| !ledger.title.contains(&field.id))
+        .filter(|field| field.required == Required::Always)
+        .filter(|field| !matches!(field.kind, FieldKind::Attach | FieldKind::Log(_)))
+        .take(COLUMNS)
+        .collect()
 }
 
 /// One ledger's records.
@@ -283,19 +348,16 @@ pub async fn show(
     let english = visitor.english;
     let ledger = ledger_of(&directives, &id)?;
     let level = replica.identity().checked.name.level();
+    let params = ListParams { page: params.page.min(PAGES_MAX), ..params };
     let viewer = visitor.viewer(&replica);
+    let scope = super::inspection::scope_of(&replica, viewer)?;
+    super::inspection::note_table(&replica, &visitor, &id, &scope).await?;
     let query = list_query(&replica, ledger, &params, viewer, params.page * ROWS, ROWS)?;
-    let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;
-    let columns: Vec<&Field> = ledger
-        .fields
-        .iter()
-        .filter(|field| !ledger.title.contains(&field.id))
-        .filter(|field| field.required == Required::Always)
-        .filter(|field| !matches!(field.kind, FieldKind::Attach | FieldKind::Log(_)))
-        .take(COLUMNS)
-        .collect();
+    let read = || replica.readers().with(|reader| reader.list(&query));
+    let (rows, total) = tokio::task::block_in_place(read)?;
+    let columns = columns_of(ledger);
     let reading = Reading { replica: &replica, directives: &directives, viewer, english };
-    let view = Lines { reading, ledger, columns: &columns };
+    let view = Lines { reading, ledger, columns: &columns, scope };
     let first = params.page * ROWS + 1;
     let lines = rows.iter().zip(first..).map(|(row, number)| view.line(row, number)).collect();
     let (filter, sort) = (params.filter(), quoted(&params.sort));
@@ -307,7 +369,7 @@ pub async fn show(
         shell: Shell::new(&replica, &visitor)?,
         label: ledger.label.in_lang(english).to_owned(),
         closed: ledger.closed,
-        may_create: visitor.may(Need::Write, &replica)
+        may_create: visitor.may_in(Need::Write, &replica, &id)
             && !ledger.closed
             && ledger.may_create(level)
             && ledger.scope.contains(&level),
@@ -323,6 +385,10 @@ pub async fn show(
             ("due", params.due.clone()),
             ("turn", params.turn.clone()),
             ("recheck", params.recheck.clone()),
+            ("figure", params.figure.clone()),
+            ("from", params.from.clone()),
+            ("to", params.to.clone()),
+            ("place", params.place.clone()),
             ("sort", params.sort.clone()),
         ],
         previous: if params.page > 0 { link(params.page - 1) } else { String::new() },

@@ -211,7 +211,7 @@ pub async fn show(
     let own = whole(ledger);
     let chosen = ledger.forms.iter().chain([&own]).find(|one| one.id == form);
     let chosen = chosen.ok_or(PageError::NotFound)?;
-    let (viewer, english) = (visitor.viewer(&replica), visitor.english);
+    let (viewer, english) = (visitor.viewer_at(&replica, detail.slice.place)?, visitor.english);
     let reading = Reading { replica: &replica, directives: &directives, viewer, english };
     let mut printing = Printing { reading, detail: &detail, id: record, sheltered: None };
     if chosen.public && is_sheltered(&replica, ledger, record, &detail.row) {

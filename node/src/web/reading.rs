@@ -1,8 +1,8 @@
 //! A record's fields as whoever looks may read them: on its page, in tables, on paper.
 
-use taizhang_core::catalogue::{Field, FieldKind, Ledger, LogColumn};
+use taizhang_core::catalogue::{Field, FieldKind, Indicator, Ledger, LogColumn};
 use taizhang_core::directives::Directives;
-use taizhang_core::id::RecordId;
+use taizhang_core::id::{Level, RecordId};
 use taizhang_core::record::attachment::Attachment;
 use taizhang_core::record::fold::{LogLine, Row};
 use taizhang_core::record::value::Value;
@@ -127,4 +127,19 @@ pub(super) fn group_heading(ledger: &Ledger, at: usize, english: bool) -> String
     let before = at.checked_sub(1).and_then(group).unwrap_or_default();
     let own = group(at).unwrap_or_default();
     if own == before { String::new() } else { own.to_owned() }
+}
+
+/// Whether a viewer may see whom a figure counts: not where the figure tells a value that the viewer does
+/// not see, nor where it counts people so closely that small numbers do not show.
+pub(super) fn may_list(viewer: Viewer, ledger: &Ledger, indicator: &Indicator) -> bool {
+    let hidden = |field: &&Field| field.privacy >= 2 && viewer.sight(field) != Sight::Full;
+    let told = |field: &Field| {
+        let source = indicator.filter.source();
+        let by_rule = ledger.rules.iter().any(|rule| {
+            rule.fields.contains(&field.id) && source.contains(&format!("'{}'", rule.id))
+        });
+        by_rule || indicator.reads(&field.id)
+    };
+    let close = indicator.is_small && viewer.level >= Level::County;
+    !close && !ledger.fields.iter().filter(hidden).any(told)
 }

@@ -170,8 +170,10 @@ pub async fn show(
     Query(after): Query<After>,
     visitor: Visitor,
 ) -> Page {
+    let record = record_id(&id)?;
+    super::inspection::note_look(&replica, &visitor, record).await?;
     let viewer = visitor.viewer(&replica);
-    page(&replica, &visitor, record_id(&id)?, &after, viewer)
+    page(&replica, &visitor, record, &after, viewer)
 }
 
 /// Shows what is masked of one record, and says so in the audit.
@@ -187,6 +189,7 @@ pub async fn reveal(
     let record = record_id(&id)?;
     let text = format!("{} saw record {record}", visitor.login());
     replica.run(move |engine, now| Ok(engine.store.audit("revealed", &text, now)?)).await?;
+    super::inspection::note_look(&replica, &visitor, record).await?;
     let viewer = Viewer { revealed: true, ..visitor.viewer(&replica) };
     page(&replica, &visitor, record, &After::default(), viewer)
 }
@@ -214,6 +217,8 @@ fn standing(replica: &Replica, id: RecordId, as_of: &str) -> Result<Detail, Page
 fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewer: Viewer) -> Page {
     let directives = replica.directives();
     let detail = standing(replica, id, &after.as_of)?;
+    let viewer =
+        Viewer { revealed: viewer.revealed, ..visitor.viewer_at(replica, detail.slice.place)? };
     let past = !after.as_of.trim().is_empty();
     let ledger = ledger_of(&directives, &detail.ledger)?;
     let english = visitor.english;
@@ -222,7 +227,7 @@ fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewe
     let failed = detail.findings.iter().filter(|one| one.2 == "failed").map(|one| one.0.as_str());
     // A register is its own office's to write.
     let ours = detail.slice.kind == SliceKind::Ledger || detail.slice.place == replica.place();
-    let decides = visitor.may(Need::Decide, replica) && !past && ours;
+    let decides = visitor.may_in(Need::Decide, replica, &detail.ledger) && !past && ours;
     let failed = failed.collect();
     let view = View { reading: &reading, ledger, row, failed, decides, role };
     let deadline = view.deadline()?;
@@ -231,7 +236,7 @@ fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewe
         shell: Shell::new(replica, visitor)?,
         id: id.to_string(),
         title: viewer.title(&detail.title, ledger),
-        may_write: visitor.may(Need::Write, replica) && !past && ours,
+        may_write: visitor.may_in(Need::Write, replica, &detail.ledger) && !past && ours,
         may_reveal: !past && ledger.fields.iter().any(|field| viewer.may_reveal(field)),
         revealed: viewer.revealed,
         ledger_label: ledger.label.in_lang(english).to_owned(),
@@ -277,7 +282,7 @@ fn receipts(
 }
 
 impl View<'_> {
-    fn state_label(&self, id: &str) -> String {
+    pub(super) fn state_label(&self, id: &str) -> String {
         let state = self
             .ledger
             .workflow
@@ -304,7 +309,7 @@ impl View<'_> {
     }
 
     /// A writer with the role by its name.
-    fn person(&self, person: &Person) -> String {
+    pub(super) fn person(&self, person: &Person) -> String {
         let role = self.role_name(&person.role);
         if role.is_empty() { person.name.clone() } else { format!("{} ({role})", person.name) }
     }
@@ -429,7 +434,7 @@ impl View<'_> {
     }
 
     /// Until when it must be dealt with: the day, and whether the calendar reaches so far.
-    fn deadline(&self) -> Result<Option<(String, bool)>, PageError> {
+    pub(super) fn deadline(&self) -> Result<Option<(String, bool)>, PageError> {
         let (replica, ledger) = (self.reading.replica, self.ledger);
         let Some(due) = &ledger.due else { return Ok(None) };
         let done = due.done.iter().any(|state| Some(state.as_str()) == self.row.state_id());
@@ -537,7 +542,7 @@ impl View<'_> {
         Some(cells.collect::<Vec<_>>().join("，"))
     }
 
-    fn operation(&self, key: &str, value: Option<&Value>) -> String {
+    pub(super) fn operation(&self, key: &str, value: Option<&Value>) -> String {
         let (field, element) = split_key(key);
         let label = self.field_label(field);
         if self.hides(field) {

@@ -49,7 +49,23 @@ impl Visitor {
         let level = replica.identity().checked.name.level();
         // Without a session nothing sensitive shows.
         let duty = self.duty().or(Some(Duty::Administrator));
-        Viewer { level, duty, revealed: false }
+        Viewer { level, duty, revealed: false, inspects: false }
+    }
+
+    /// The same before a record of a place: an inspector sees by the rounds that run.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub fn viewer_at(&self, replica: &Replica, place: PlaceId) -> Result<Viewer, PageError> {
+        let viewer = self.viewer(replica);
+        Ok(viewer.at(place, &super::inspection::scope_of(replica, viewer)?))
+    }
+
+    /// Whether the account may do that with records of a ledger.
+    pub fn may_in(&self, need: Need, replica: &Replica, ledger: &str) -> bool {
+        let level = replica.identity().checked.name.level();
+        self.duty().is_some_and(|duty| need.allows_in(duty, level, ledger))
     }
 
     /// Whether the account may do what a need names.
@@ -158,6 +174,8 @@ pub struct Shell {
     pub person: String,
     /// The word that every form carries.
     pub csrf: String,
+    /// Whether rounds of inspection are for this account.
+    pub may_inspect: bool,
     /// Whether the page about the network is for this account.
     pub may_office: bool,
     /// This page.
@@ -203,6 +221,7 @@ impl Shell {
             },
             person: visitor.person.name.clone(),
             csrf: visitor.csrf().to_owned(),
+            may_inspect: visitor.may(Need::Inspect, replica),
             may_office: visitor.may(Need::Office, replica),
             path: visitor.path.clone(),
             english,

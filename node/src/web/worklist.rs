@@ -83,10 +83,7 @@ pub(super) fn due(
         (from, to) = calendar.before((from, to), workdays);
     }
     let (from, to) = (from.to_string(), to.to_string());
-    let states = ledger.workflow.iter().flat_map(|workflow| &workflow.states);
-    let open = states.filter(|state| !deadline.done.contains(&state.id));
-    let states = open.map(|state| state.id.clone()).collect();
-    Ok(Some(Due { field: deadline.field.clone(), from, to, states }))
+    Ok(Some(Due { from, to }))
 }
 
 /// Places whose records in a state wait for an office of a level.

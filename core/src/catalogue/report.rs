@@ -1,0 +1,439 @@
+//! Reports and charts, declared over indicators: which figures stand in which column.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use toml::Spanned;
+
+use super::expression::Expression;
+use super::{Catalogue, FieldKind, Text};
+use crate::id::Level;
+
+/// How long a report's period is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Every {
+    /// A calendar month.
+    Month,
+    /// Three months.
+    Quarter,
+    /// A calendar year.
+    Year,
+}
+
+/// Which time a column adds up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Over {
+    /// What stands when the report is made.
+    #[default]
+    Now,
+    /// The period.
+    Period,
+    /// Everything before the period.
+    Before,
+    /// Everything up to the end of the period.
+    Until,
+}
+
+/// How a column's figure is written.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Written {
+    /// A whole number; with denominators a share.
+    #[default]
+    Plain,
+    /// 分, shown in 元.
+    Money,
+    /// Numerator by denominator, with one decimal.
+    Average,
+}
+
+/// A column of a table: sums of indicators.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Column {
+    /// Column id.
+    pub id: String,
+    /// Chinese head.
+    zh: String,
+    /// English head.
+    en: String,
+    /// Indicators added.
+    pub add: Vec<String>,
+    /// Indicators taken away.
+    #[serde(default)]
+    pub take: Vec<String>,
+    /// Denominator, if it is a share or an average.
+    #[serde(default)]
+    pub per: Vec<String>,
+    /// Which time.
+    #[serde(default)]
+    pub over: Over,
+    /// How it is written.
+    #[serde(default, rename = "as")]
+    pub written: Written,
+}
+
+impl Column {
+    /// Its head.
+    pub fn label(&self) -> Text {
+        Text { zh: self.zh.clone(), en: self.en.clone() }
+    }
+
+    fn indicators(&self) -> impl Iterator<Item = &String> {
+        self.add.iter().chain(&self.take).chain(&self.per)
+    }
+}
+
+/// Sums of columns that must be equal in every row.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Balance {
+    /// Chinese text.
+    zh: String,
+    /// English text.
+    en: String,
+    /// Columns of one side.
+    pub left: Vec<String>,
+    /// Columns of the other.
+    pub right: Vec<String>,
+}
+
+impl Balance {
+    /// What must be equal.
+    pub fn label(&self) -> Text {
+        Text { zh: self.zh.clone(), en: self.en.clone() }
+    }
+}
+
+/// Units in order of a score: weights by part, share columns as percent.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rank {
+    /// The parameter with the weights.
+    pub param: String,
+    /// Columns of each part.
+    pub parts: BTreeMap<String, Vec<String>>,
+    /// Columns of which less is better.
+    #[serde(default)]
+    pub lower: Vec<String>,
+    /// Only units that filed this report of the period in time are ranked.
+    pub filed: Option<String>,
+}
+
+/// A table: one row a child place, and the office itself as the sum.
+#[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Table {
+    /// Table id.
+    pub id: String,
+    /// Chinese title.
+    zh: String,
+    /// English title.
+    en: String,
+    /// Its columns.
+    pub columns: Vec<Column>,
+    /// What must balance.
+    #[serde(default)]
+    pub balance: Vec<Balance>,
+    /// Its order of units, if they are ranked.
+    pub rank: Option<Rank>,
+}
+
+impl Table {
+    /// Its title.
+    pub fn label(&self) -> Text {
+        Text { zh: self.zh.clone(), en: self.en.clone() }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawList {
+    id: String,
+    zh: String,
+    en: String,
+    ledger: String,
+    #[serde(rename = "where")]
+    filter: String,
+    #[serde(default)]
+    over: Over,
+    columns: Vec<String>,
+}
+
+/// Records listed one by one.
+#[derive(Clone, Debug)]
+pub struct List {
+    /// List id.
+    pub id: String,
+    /// Title.
+    pub label: Text,
+    /// Their ledger.
+    pub ledger: String,
+    /// Which of them.
+    pub filter: Expression,
+    /// Of which time, by their business date.
+    pub over: Over,
+    /// Field ids, or `_place`, `_title`, `_state`, `_date`.
+    pub columns: Vec<String>,
+}
+
+/// A block that the program knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Observed {
+    /// R02: which reports the offices below owed, and when they were filed.
+    Duties,
+    /// R18: how offices are reached, and what they run.
+    Network,
+    /// R19: which policy version has arrived where.
+    Reach,
+    /// R-QUA-01: sudden patterns before the freeze.
+    Events,
+}
+
+/// A report.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its number, such as R01.
+    pub id: String,
+    /// Title.
+    pub label: Text,
+    /// Clause of the document.
+    pub clause: String,
+    /// Its period.
+    pub every: Every,
+    /// Levels whose offices make and file it.
+    pub by: Vec<Level>,
+    /// The parameter with the day of the following month until which it is due.
+    pub due_day: Option<String>,
+    /// Lines at its foot.
+    pub signatures: Vec<Text>,
+    /// What is observed rather than recomputed.
+    pub observed: Vec<Observed>,
+    /// Ledgers whose late records are listed by name (补报).
+    pub late: Vec<String>,
+    /// Tables.
+    pub tables: Vec<Table>,
+    /// Lists.
+    pub lists: Vec<List>,
+}
+
+/// As written in a part.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReport {
+    zh: String,
+    en: String,
+    clause: String,
+    every: Every,
+    by: Vec<Level>,
+    due_day: Option<String>,
+    #[serde(default)]
+    signatures: Vec<Text>,
+    #[serde(default)]
+    observed: Vec<Observed>,
+    #[serde(default)]
+    late: Vec<String>,
+    #[serde(default)]
+    table: Vec<Spanned<Table>>,
+    #[serde(default)]
+    list: Vec<RawList>,
+}
+
+impl RawReport {
+    pub(super) fn read(self, id: &str) -> Result<Report, String> {
+        let lists: Result<Vec<List>, String> = self
+            .list
+            .into_iter()
+            .map(|list| {
+                let filter = Expression::compile(&list.filter)
+                    .map_err(|reason| format!("list {}: {reason}", list.id))?;
+                Ok(List {
+                    id: list.id,
+                    label: Text { zh: list.zh, en: list.en },
+                    ledger: list.ledger,
+                    filter,
+                    over: list.over,
+                    columns: list.columns,
+                })
+            })
+            .collect();
+        Ok(Report {
+            id: id.to_owned(),
+            label: Text { zh: self.zh, en: self.en },
+            clause: self.clause,
+            every: self.every,
+            by: self.by,
+            due_day: self.due_day,
+            signatures: self.signatures,
+            observed: self.observed,
+            late: self.late,
+            tables: self.table.into_iter().map(Spanned::into_inner).collect(),
+            lists: lists?,
+        })
+    }
+}
+
+/// What a chart of the overview looks like.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChartKind {
+    /// One figure.
+    Figure,
+    /// One bar a child place.
+    Bars,
+    /// The last twelve months.
+    Trend,
+    /// A share against a target.
+    Progress,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawChart {
+    pub(super) id: String,
+    zh: String,
+    en: String,
+    kind: ChartKind,
+    add: Vec<String>,
+    #[serde(default)]
+    take: Vec<String>,
+    #[serde(default)]
+    per: Vec<String>,
+    target: Option<String>,
+    until: Option<String>,
+    at: Vec<Level>,
+}
+
+/// A chart of the overview.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    /// Chart id.
+    pub id: String,
+    /// Title.
+    pub label: Text,
+    /// What it looks like.
+    pub kind: ChartKind,
+    /// Indicators added.
+    pub add: Vec<String>,
+    /// Indicators taken away.
+    pub take: Vec<String>,
+    /// Denominator, if it is a share.
+    pub per: Vec<String>,
+    /// The parameter with the percent to reach.
+    pub target: Option<String>,
+    /// The parameter with the day until which.
+    pub until: Option<String>,
+    /// Levels whose overview shows it.
+    pub at: Vec<Level>,
+}
+
+impl From<RawChart> for Chart {
+    fn from(raw: RawChart) -> Self {
+        Self {
+            id: raw.id,
+            label: Text { zh: raw.zh, en: raw.en },
+            kind: raw.kind,
+            add: raw.add,
+            take: raw.take,
+            per: raw.per,
+            target: raw.target,
+            until: raw.until,
+            at: raw.at,
+        }
+    }
+}
+
+/// What is wrong with reports and charts: key and reason.
+pub(super) fn check(catalogue: &Catalogue) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for report in catalogue.reports.values() {
+        let key = format!("report.{}", report.id);
+        let reasons = check_report(catalogue, report);
+        found.extend(reasons.into_iter().map(|reason| (key.clone(), reason)));
+    }
+    for chart in &catalogue.charts {
+        let key = format!("chart.{}", chart.id);
+        let named = chart.add.iter().chain(&chart.take).chain(&chart.per);
+        for id in named {
+            match catalogue.indicator(id) {
+                None => found.push((key.clone(), format!("no indicator `{id}`"))),
+                Some((_, one)) if chart.kind == ChartKind::Trend && !one.is_flow() => {
+                    found.push((key.clone(), format!("a trend needs months: `{id}` is standing")));
+                }
+                Some(_) => {}
+            }
+        }
+        for param in chart.target.iter().chain(&chart.until) {
+            if !catalogue.params.contains_key(param) {
+                found.push((key.clone(), format!("no parameter `{param}`")));
+            }
+        }
+    }
+    found
+}
+
+fn check_report(catalogue: &Catalogue, report: &Report) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(param) = &report.due_day
+        && catalogue.params.get(param).is_none_or(|param| param.kind != FieldKind::Int)
+    {
+        found.push(format!("due_day names no parameter of whole days: {param}"));
+    }
+    for table in &report.tables {
+        found.extend(check_table(catalogue, table));
+    }
+    for list in &report.lists {
+        let Some(ledger) = catalogue.ledger(&list.ledger) else {
+            found.push(format!("list {}: no ledger `{}`", list.id, list.ledger));
+            continue;
+        };
+        if let Err(reason) = list.filter.check(&super::check::own_scope(ledger)) {
+            found.push(format!("list {}: {reason}", list.id));
+        }
+        let own = ["_place", "_title", "_state", "_date"];
+        for column in list.columns.iter().filter(|id| !own.contains(&id.as_str())) {
+            if !ledger.field(column).is_some_and(super::Field::is_printed) {
+                found.push(format!("list {}: no field to print `{column}`", list.id));
+            }
+        }
+    }
+    for ledger in report.late.iter().filter(|id| catalogue.ledger(id).is_none()) {
+        found.push(format!("late names no ledger `{ledger}`"));
+    }
+    found
+}
+
+fn check_table(catalogue: &Catalogue, table: &Table) -> Vec<String> {
+    let mut found = Vec::new();
+    let has = |id: &String| table.columns.iter().any(|column| column.id == *id);
+    for column in &table.columns {
+        for id in column.indicators() {
+            match catalogue.indicator(id) {
+                None => found.push(format!("column {}: no indicator `{id}`", column.id)),
+                Some((_, one)) if column.over != Over::Now && !one.is_flow() => {
+                    let id = &column.id;
+                    found.push(format!("column {id}: `{}` is standing, over = now", one.id));
+                }
+                Some(_) => {}
+            }
+        }
+        if column.written == Written::Average && column.per.is_empty() {
+            found.push(format!("column {}: an average needs `per`", column.id));
+        }
+    }
+    let sides = table.balance.iter().flat_map(|one| one.left.iter().chain(&one.right));
+    let ranked = table.rank.iter().flat_map(|rank| rank.parts.values().flatten());
+    for id in sides.chain(ranked).filter(|id| !has(id)) {
+        found.push(format!("table {}: no column `{id}`", table.id));
+    }
+    if let Some(rank) = &table.rank {
+        let weights = catalogue.params.get(&rank.param).map(|param| &param.kind);
+        if !matches!(weights, Some(FieldKind::Weights(_))) {
+            found.push(format!("rank names no parameter of weights: {}", rank.param));
+        }
+    }
+    found
+}

@@ -1,0 +1,210 @@
+//! Who owes which report until when, and whether it was filed: from the filings that offices keep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use taizhang_core::catalogue::Report;
+use taizhang_core::catalogue::report::Every;
+use taizhang_core::directives::Directives;
+use taizhang_core::id::{PlaceId, RecordId, SliceId};
+use taizhang_core::record::fold::Row;
+use taizhang_core::record::value::Value;
+use taizhang_core::time::Date;
+
+use super::FILING;
+use super::make::Maker;
+use super::period::Period;
+use crate::store::StoreError;
+use crate::store::read::Reader;
+
+/// One filing.
+#[derive(Clone, Debug, Serialize)]
+pub struct Filing {
+    /// Its record.
+    pub record: RecordId,
+    /// Whose it is.
+    pub place: PlaceId,
+    /// Report id.
+    pub report: String,
+    /// Period.
+    pub period: String,
+    /// Version, from 1.
+    pub version: i64,
+    /// State.
+    pub state: String,
+    /// Day on which it was filed; empty while it is not.
+    pub filed_on: String,
+    /// Day on which the level above received it.
+    pub received_on: String,
+    /// Until when it was due; empty if there is no such day.
+    pub due_on: String,
+    /// The row.
+    #[serde(skip)]
+    pub row: Row,
+}
+
+fn day_of(row: &Row, state: &str) -> String {
+    let steps = row.state.iter().flat_map(|state| &state.steps);
+    steps.filter(|step| step.to == state).map(|step| step.day()).next_back().unwrap_or_default()
+}
+
+impl Filing {
+    fn read(record: RecordId, place: PlaceId, row: Row) -> Self {
+        Self {
+            record,
+            place,
+            report: row.text("report"),
+            period: row.text("period"),
+            version: row.fields.get("version").and_then(Value::as_int).unwrap_or(1),
+            state: row.state_id().unwrap_or_default().to_owned(),
+            filed_on: day_of(&row, "filed"),
+            received_on: day_of(&row, "received"),
+            due_on: row.text("due_on"),
+            row,
+        }
+    }
+
+    /// Whether it was filed by the day that it says.
+    pub fn is_in_time(&self) -> bool {
+        !self.filed_on.is_empty() && (self.due_on.is_empty() || self.filed_on <= self.due_on)
+    }
+}
+
+/// Filings of some offices that stand, the newest version of each report and period last.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn filings(reader: &Reader<'_>, places: &[PlaceId]) -> Result<Vec<Filing>, StoreError> {
+    let mut found = Vec::new();
+    for place in places {
+        reader.each_of(FILING, *place, |listed, row| {
+            found.push(Filing::read(listed.record, *place, row.clone()));
+            Ok(())
+        })?;
+    }
+    found.sort_by(|one, two| {
+        let key = |one: &Filing| (one.report.clone(), one.period.clone(), one.place, one.version);
+        key(one).cmp(&key(two))
+    });
+    Ok(found)
+}
+
+/// How many versions of a report an office has made of a period, void ones included: a number is never
+/// given twice.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn versions(
+    reader: &Reader<'_>,
+    place: PlaceId,
+    report: &str,
+    period: &str,
+) -> Result<i64, StoreError> {
+    let rows = reader.rows_ever(SliceId::ledger(place), FILING)?;
+    let of = rows.iter().filter(|row| row.text("report") == report && row.text("period") == period);
+    let numbers = of.filter_map(|row| row.fields.get("version").and_then(Value::as_int));
+    Ok(numbers.max().unwrap_or(0))
+}
+
+/// Children that filed a report of the maker's period in time.
+pub(super) fn filed_in_time(
+    maker: &Maker<'_>,
+    report: &str,
+) -> Result<BTreeSet<PlaceId>, StoreError> {
+    let children = maker.directives.tree.children(maker.place);
+    let period = maker.period.to_string();
+    let found = filings(maker.reader, &children)?;
+    let of = found.iter().filter(|one| one.report == report && one.period == period);
+    Ok(of.filter(|one| one.is_in_time()).map(|one| one.place).collect())
+}
+
+/// Until when an office owes a report of a period.
+pub fn due_on(
+    directives: &Directives,
+    report: &Report,
+    place: PlaceId,
+    period: Period,
+) -> Option<Date> {
+    let day = directives.param(report.due_day.as_ref()?, place, period.last()).value?.as_int()?;
+    Some(period.due(day))
+}
+
+/// What an office owes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Duty {
+    /// Who.
+    pub place: PlaceId,
+    /// Report id.
+    pub report: String,
+    /// Period.
+    pub period: String,
+    /// Until when.
+    pub due_on: String,
+    /// What there is of it, the newest version.
+    pub filing: Option<Filing>,
+    /// The first day on which any version was filed; empty if none was.
+    pub filed_on: String,
+}
+
+impl Duty {
+    /// Whether it is late on a day: not filed by then, or filed too late.
+    pub fn is_late(&self, today: Date) -> bool {
+        if self.due_on.is_empty() {
+            return false;
+        }
+        let by = if self.filed_on.is_empty() { today.to_string() } else { self.filed_on.clone() };
+        by > self.due_on
+    }
+}
+
+/// What some offices owe for the last periods that ended before `today`.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn duties(
+    reader: &Reader<'_>,
+    directives: &Directives,
+    places: &[PlaceId],
+    today: Date,
+    back: usize,
+) -> Result<Vec<Duty>, StoreError> {
+    let mut newest: BTreeMap<(PlaceId, String, String), Filing> = BTreeMap::new();
+    let mut first: BTreeMap<(PlaceId, String, String), String> = BTreeMap::new();
+    for one in filings(reader, places)? {
+        let key = (one.place, one.report.clone(), one.period.clone());
+        if !one.filed_on.is_empty() {
+            let day = first.entry(key.clone()).or_insert_with(|| one.filed_on.clone());
+            *day = one.filed_on.clone().min(day.clone());
+        }
+        newest.insert(key, one);
+    }
+    let mut found = Vec::new();
+    for report in directives.catalogue.reports.values() {
+        for place in places {
+            let level = directives.tree.place(*place).map(|place| place.level);
+            if level.is_none_or(|level| !report.by.contains(&level)) {
+                continue;
+            }
+            let mut period = Period::of(report.every, today);
+            let wanted = if report.every == Every::Month { back } else { 1 };
+            for _ in 0..wanted {
+                period = period.before();
+                let due = due_on(directives, report, *place, period);
+                let key = (*place, report.id.clone(), period.to_string());
+                let filing = newest.remove(&key);
+                found.push(Duty {
+                    place: *place,
+                    report: report.id.clone(),
+                    period: period.to_string(),
+                    due_on: due.map(|day| day.to_string()).unwrap_or_default(),
+                    filing,
+                    filed_on: first.remove(&key).unwrap_or_default(),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
