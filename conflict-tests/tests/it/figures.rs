@@ -273,7 +273,9 @@ impl<'a> Hand<'a> {
             FieldKind::Note | FieldKind::Text => format!("样本{number}"),
             FieldKind::Place => self.place.to_string(),
             FieldKind::Ref(ledger) => {
-                let known = self.known.get(&(place, ledger.clone()))?;
+                let here = self.known.get(&(place, ledger.clone()));
+                let mut all = self.known.iter().filter(|((_, of), _)| of == ledger);
+                let known = here.or_else(|| all.next().map(|(_, ids)| ids))?;
                 known.get(self.dice.index(known.len()))?.to_string()
             }
             FieldKind::Year => "2018".into(),
@@ -310,7 +312,7 @@ impl<'a> Hand<'a> {
         });
         let ledgers: Vec<&Arc<Ledger>> = kept.collect();
         let mut made = 0;
-        for ledger in ledgers.into_iter().flat_map(|ledger| [ledger; 4]) {
+        for ledger in ledgers.into_iter().flat_map(|ledger| [ledger; 6]) {
             let inputs = self.entries(ledger, place, 100, |_| true);
             let (slice, source) = (SliceId::ledger(place), Source::Data);
             let id = engine.create(slice, &ledger.id, &inputs, source, &clerk(), None, now);
@@ -330,7 +332,7 @@ impl<'a> Hand<'a> {
             workflow.flat_map(|flow| steps_from(flow, state, self.level)).collect();
         // Some stop early, so that records stand in every state.
         let done = row.state.as_ref().map_or(0, |state| state.steps.len());
-        let stops = done >= usize::from(record.0[0] % 9) || steps.is_empty();
+        let stops = done >= usize::from(record.0[0] % 12) || steps.is_empty();
         let at = if self.dice.percent(75) { 0 } else { self.dice.index(steps.len()) };
         let step = if stops { None } else { Some(steps[at]) };
         let is_empty = |id: &String| {
@@ -433,13 +435,13 @@ fn city() -> World {
     import(&mut world, VILLAGE, &sample::village(1, 12));
     import(&mut world, OTHER, &sample::village(1, 10));
     rights(&mut world);
-    for node in [TOWNSHIP, COUNTY, CITY] {
+    for node in [CITY, COUNTY, TOWNSHIP, OTHER, VILLAGE] {
         let mut hand = Hand::new(&mut world, node, &mut dice);
         let made = world.job(node, |engine, now| Ok(hand.found(engine, now))).unwrap();
         assert!(made > 0, "office {node} keeps ledgers of its own");
     }
     assert!(world.settle(PATIENCE_ROUNDS));
-    for _ in 0..4 {
+    for _ in 0..6 {
         for node in [VILLAGE, OTHER, TOWNSHIP, COUNTY, CITY] {
             work(&mut world, node, &mut dice);
         }
