@@ -64,6 +64,9 @@ pub struct Pattern {
     pub usual: u64,
 }
 
+/// Days before a freeze of which anything is looked at: a report of long ago reads no more.
+const LOOK_BACK_DAYS: i64 = 400;
+
 /// What a place's ledgers show.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
@@ -86,6 +89,8 @@ pub fn patterns(
     freeze: UtcMillis,
 ) -> Result<Vec<Pattern>, StoreError> {
     let mut found = Vec::new();
+    // Of a report of long ago, only what was written of late is looked at.
+    let from = from.max(freeze.date().plus_days(-LOOK_BACK_DAYS));
     for place in places {
         let since = usual_since(freeze).min(from.start());
         let observed = Observed {

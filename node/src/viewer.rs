@@ -46,6 +46,15 @@ impl Viewer {
         Self { level, duty: None, revealed: false, inspects: false }
     }
 
+    /// Whether it may be told of whom a rule holds or fails: not where that tells a value that does not show.
+    pub fn may_tell(self, ledger: &Ledger, rule: &str) -> bool {
+        let rule = ledger.rules.iter().find(|one| one.id == rule);
+        let hidden = |field: &&Field| field.privacy >= 2 && self.sight(field) != Sight::Full;
+        rule.is_none_or(|rule| {
+            !ledger.fields.iter().filter(hidden).any(|field| rule.fields.contains(&field.id))
+        })
+    }
+
     /// How much of a field's values shows.
     pub fn sight(self, field: &Field) -> Sight {
         let number = matches!(field.kind, FieldKind::IdNo | FieldKind::BankNo);

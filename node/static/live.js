@@ -36,6 +36,8 @@
     again = false;
     var request = new XMLHttpRequest();
     request.open("GET", window.location.href);
+    // A page that shows itself again keeps nobody signed in.
+    request.setRequestHeader("X-Live", "1");
     request.onloadend = function () {
       busy = false;
       if (request.status === 200) { show(request.responseText); }

@@ -173,7 +173,7 @@ impl Office {
     }
 
     fn csrf(&self, letter: char) -> String {
-        self.replica.session(&self.cookies[&letter]).unwrap().unwrap().csrf
+        self.replica.session(&self.cookies[&letter], true).unwrap().unwrap().csrf
     }
 
     async fn send(&self, request: Request<Body>) -> Response {
@@ -404,7 +404,10 @@ async fn wrong_passwords_lock_an_account() {
     let login = "c".to_owned();
     let password = "another horse".to_owned();
     office.replica.account(AccountRequest::Reset { login, password }).await.unwrap();
-    assert!(office.replica.session(&office.cookies[&'c']).unwrap().is_none(), "its sessions end");
+    assert!(
+        office.replica.session(&office.cookies[&'c'], true).unwrap().is_none(),
+        "its sessions end"
+    );
     office.replica.sign_in("c", "another horse".into()).await.unwrap();
     let login = "c".to_owned();
     office.replica.account(AccountRequest::Disable { login, disabled: true }).await.unwrap();

@@ -83,7 +83,7 @@ impl Desk {
     }
 
     async fn post(&self, path: &str, letter: char, fields: &[(&str, &str)]) -> (u16, String) {
-        let csrf = self.replica.session(&self.tokens[&letter]).unwrap().unwrap().csrf;
+        let csrf = self.replica.session(&self.tokens[&letter], true).unwrap().unwrap().csrf;
         let hexed = |text: &str| text.bytes().map(|b| format!("%{b:02X}")).collect::<String>();
         let pairs = fields.iter().map(|(name, text)| format!("&{name}={}", hexed(text)));
         let body = format!("csrf={csrf}{}", pairs.collect::<String>());

@@ -7,10 +7,12 @@ use conflict_tests::world::{Weather, clerk, copy};
 use serde_json::json;
 use taizhang_core::id::{RecordId, SliceId};
 use taizhang_core::record::attachment::BlobRef;
-use taizhang_core::time::Date;
+use taizhang_core::record::value::Value;
+use taizhang_core::time::{Date, UtcMillis};
 use taizhang_node::driver::machine::outside;
 use taizhang_node::engine::Engine;
-use taizhang_node::engine::command::CommandError;
+use taizhang_node::engine::command::{CommandError, Inputs};
+use taizhang_node::engine::values::Source;
 use taizhang_node::identity::keys::Identity;
 use taizhang_node::report::freeze::Freeze;
 use taizhang_node::report::make::Maker;
@@ -182,6 +184,78 @@ fn a_report_fails_verification_when_a_stored_segment_is_altered() {
     ledger.execute("DELETE FROM segment WHERE arrival = ?1", [arrival]).unwrap();
     let found = problems(&stage, COUNTY, record);
     assert!(found[0].contains("no longer held"), "{found:?}");
+}
+
+/// A frozen figure that the records do not make is named: an office whose sums were tampered with.
+#[test]
+fn a_figure_that_the_records_do_not_make_is_named() {
+    let mut stage = may();
+    let county = &stage.world.replicas[COUNTY];
+    let derived = rusqlite::Connection::open(county.folder.join("derived.db")).unwrap();
+    let sql = "INSERT OR REPLACE INTO rollup VALUES (?1, 'prb_beyond_county', '', 3)";
+    derived.execute(sql, [county.place.0]).unwrap();
+    let record = try_freeze(&mut stage, COUNTY, "2018-05", "").unwrap();
+    let found = problems(&stage, COUNTY, record);
+    assert!(found[0].contains("beyond: frozen 3, recomputed 0"), "{found:?}");
+}
+
+/// A filing that carries what was frozen for another period is no report of its own.
+#[test]
+fn the_content_of_another_report_is_refused() {
+    let mut stage = may();
+    let record = try_freeze(&mut stage, COUNTY, "2018-05", "").unwrap();
+    let fields = stage.row(COUNTY, record).fields.clone();
+    let sets = stage.row(COUNTY, record).sets.clone();
+    let text = |value: &Value| match value {
+        Value::Text(text) => text.clone(),
+        Value::Int(number) => number.to_string(),
+        Value::Bool(one) => one.to_string(),
+    };
+    let mut inputs: Inputs = fields.iter().map(|(id, value)| (id.clone(), text(value))).collect();
+    for (id, members) in &sets {
+        inputs.insert(id.clone(), members.iter().next().unwrap().clone());
+    }
+    inputs.insert("period".into(), "2018-04".into());
+    let slice = SliceId::ledger(stage.world.replicas[COUNTY].place);
+    let forged = stage.world.job(COUNTY, |engine, now| {
+        engine.create(slice, FILING, &inputs, Source::Data, &clerk(), None, now)
+    });
+    let found = problems(&stage, COUNTY, forged.unwrap());
+    assert!(found[0].contains("of another report, period or place"), "{found:?}");
+}
+
+/// Goal: points that were written down late and carried over after a move count once at every office above.
+#[test]
+fn lines_that_are_carried_over_count_once() {
+    let mut stage = may();
+    let household = stage.household(VILLAGE, "张三");
+    let fields = [("household", household.to_string()), ("card_no", "0001".to_owned())];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(id, text)| (*id, text.as_str())).collect();
+    let account = stage.create(VILLAGE, "points_account", &fields);
+    stage.sync();
+    stage.cut(VILLAGE);
+    let line = r#"{"date":"2018-04-28","kind":"earn","points":"7","what":"义务劳动"}"#;
+    stage.set(VILLAGE, account, "entries", line);
+    let target = stage.world.replicas[OTHER].place;
+    let to_other = |engine: &mut Engine, now: UtcMillis| {
+        engine.move_record(household, target, "2018-05-10", "婚嫁迁入", &clerk(), now)
+    };
+    stage.world.job(TOWNSHIP, to_other).unwrap();
+    stage.sync();
+    stage.heal(VILLAGE);
+    stage.sync();
+    let earned = |stage: &Stage, node: usize| {
+        let replica = &stage.world.replicas[node];
+        let sums = Readers::new(&replica.folder)
+            .with(|reader| reader.rollup_between(replica.place, "2018-04", "2018-12"));
+        sums.unwrap().into_iter().find(|(id, _)| id == "pts_earned").map(|(_, value)| value)
+    };
+    assert_eq!(earned(&stage, COUNTY), Some(7), "where it was written");
+    stage.world.job(TOWNSHIP, |engine, now| engine.carry_over(account, &clerk(), now)).unwrap();
+    stage.sync();
+    for node in [VILLAGE, TOWNSHIP, COUNTY, CITY] {
+        assert_eq!(earned(&stage, node), Some(7), "at office {node}");
+    }
 }
 
 /// Scenario 12: what came after the freeze is listed by name in the next report; the frozen one stays.

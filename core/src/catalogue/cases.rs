@@ -257,7 +257,12 @@ fn put(ledger: &Ledger, row: &mut Row, key: &str, value: &toml::Value) -> Result
                     let column = column.ok_or_else(|| format!("no column `{key}.{name}`"))?;
                     values.insert(name.clone(), scalar(name, &column.kind, value)?);
                 }
-                lines.push(LogLine { id: at.to_string(), columns: values, writer: writer(level) });
+                lines.push(LogLine {
+                    id: at.to_string(),
+                    columns: values,
+                    writer: writer(level),
+                    carried: false,
+                });
             }
             row.logs.insert(key.to_owned(), lines);
         }

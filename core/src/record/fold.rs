@@ -101,6 +101,10 @@ pub struct LogLine {
     pub columns: BTreeMap<String, Value>,
     /// Who wrote it.
     pub writer: Writer,
+    /// Whether it was written before, in the record that this one was: it came with the move, or was carried
+    /// over later.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub carried: bool,
 }
 
 /// A record as people and rules see it.
@@ -485,7 +489,9 @@ impl Folding<'_> {
             return;
         };
         let writer = Writer::from(&self.log.changes[change].origin);
-        let line = LogLine { id: element.to_owned(), columns, writer };
+        let carried =
+            self.log.changes[change].ops.iter().any(|op| split_key(&op.key).0 == FROM_FIELD);
+        let line = LogLine { id: element.to_owned(), columns, writer, carried };
         self.row.logs.entry(field.id.clone()).or_default().push(line);
     }
 

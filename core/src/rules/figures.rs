@@ -167,10 +167,7 @@ impl Adding<'_> {
                 for line in row.logs.get(log).into_iter().flatten() {
                     let value = column.as_ref().and_then(|column| line.columns.get(column));
                     let period = value.and_then(period_of).unwrap_or_default();
-                    // What came with the record was written by whoever brought it.
-                    let carried = (line.writer.author, line.writer.lamport)
-                        == (row.created.author, row.created.lamport);
-                    let period = if carried { period } else { self.span.own(period) };
+                    let period = if line.carried { period } else { self.span.own(period) };
                     let mut inner = context.new_inner_scope();
                     add(&mut inner, "line", line_map(line, columns));
                     self.count(period, &inner);

@@ -286,16 +286,18 @@ impl Replica {
         self.run(move |engine, _| Ok(engine.store.end_session(hash)?)).await
     }
 
-    /// The session of a cookie, if it holds.
+    /// The session of a cookie, if it holds; what a person asks for prolongs it.
     ///
     /// # Errors
     ///
     /// If the store cannot be read.
-    pub fn session(&self, token: &str) -> Result<Option<Session>, OpsError> {
+    pub fn session(&self, token: &str, prolongs: bool) -> Result<Option<Session>, OpsError> {
         let (hash, now) = (token_hash(token), clock::now());
         let found = self.readers().with(|reader| reader.session(hash))?;
         let found = found.filter(|session| session.holds(now));
-        if found.as_ref().is_some_and(|session| now.since(session.seen).abs() > SEEN_STEP_MS) {
+        if prolongs
+            && found.as_ref().is_some_and(|session| now.since(session.seen).abs() > SEEN_STEP_MS)
+        {
             self.later(move |engine, now| engine.store.touch_session(hash, now));
         }
         Ok(found)

@@ -239,23 +239,20 @@ fn sets_of(row: &Row, ledger: &Ledger) -> Map<String, Json> {
 fn logs_of(row: &Row, ledger: &Ledger) -> Map<String, Json> {
     let kept = ledger.fields.iter().filter_map(|field| {
         let FieldKind::Log(columns) = &field.kind else { return None };
-        let lines = row.logs.get(&field.id)?.iter().map(|line| line_of_log(line, columns, row));
+        let lines = row.logs.get(&field.id)?.iter().map(|line| line_of_log(line, columns));
         Some((field.id.clone(), lines.collect::<Json>()))
     });
     kept.collect()
 }
 
-fn line_of_log(line: &LogLine, columns: &[LogColumn], row: &Row) -> Json {
+fn line_of_log(line: &LogLine, columns: &[LogColumn]) -> Json {
     let cells = columns.iter().filter_map(|column| {
         let value = line.columns.get(&column.id)?;
         Some((column.id.clone(), shown(&column.kind, value, 0)))
     });
-    // What came with a record that moved was written by whoever brought it.
-    let carried =
-        (line.writer.author, line.writer.lamport) == (row.created.author, row.created.lamport);
     json!({
         "level": line.writer.level,
-        "carried": carried,
+        "carried": line.carried,
         "columns": cells.collect::<Map<_, _>>(),
     })
 }

@@ -110,7 +110,7 @@ pub struct Figures {
 }
 
 /// Takes small numbers of people out: the first row is the sum of the others.
-fn hide_small(small: &Small<'_>, rows: &mut [FigureRow]) {
+pub(crate) fn hide_small(small: &Small<'_>, rows: &mut [FigureRow]) {
     let ids: BTreeSet<String> = rows.iter().flat_map(|row| row.values.keys().cloned()).collect();
     for id in ids {
         let of = std::slice::from_ref(&id);
@@ -301,11 +301,31 @@ impl<'a> Asking<'a> {
                 return Err(QueryError::Malformed(name));
             }
         }
+        let small = Small::at(&self.directives, self.replica.place(), clock::now().date());
+        let mut rows = self.figure_rows(place, from, to)?;
+        hide_small(&small, &mut rows);
+        for id in self.hidden_above(&small, place, from, to)? {
+            for row in rows.iter_mut().filter(|row| row.values.contains_key(&id)) {
+                row.values.remove(&id);
+                row.hidden.push(id.clone());
+            }
+        }
+        let (from, to) = (from.to_owned(), to.to_owned());
+        Ok(Figures { as_of_ms: clock::now().0, from, to, rows })
+    }
+
+    /// Figures of a place, then of its children, with nothing hidden yet.
+    fn figure_rows(
+        &self,
+        place: PlaceId,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<FigureRow>, QueryError> {
+        let whole = from.is_empty() && to.is_empty();
         let view = self.replica.view()?;
         let catalogue = &self.directives.catalogue;
         let indicators = catalogue.ledgers.values().flat_map(|ledger| &ledger.indicators);
         let indicators: Vec<_> = indicators.filter(|one| whole || one.is_flow()).collect();
-        let small = Small::at(&self.directives, self.replica.place(), clock::now().date());
         let mut rows = Vec::new();
         for id in std::iter::once(place).chain(self.directives.tree.children(place)) {
             let sums = self.replica.readers().with(|reader| match whole {
@@ -325,9 +345,29 @@ impl<'a> Asking<'a> {
                 coverage,
             });
         }
-        hide_small(&small, &mut rows);
-        let (from, to) = (from.to_owned(), to.to_owned());
-        Ok(Figures { as_of_ms: clock::now().0, from, to, rows })
+        Ok(rows)
+    }
+
+    /// Indicators that do not show at a place among those beside it, nor at a place above it: its own sums
+    /// and those below it would tell them.
+    fn hidden_above(
+        &self,
+        small: &Small<'_>,
+        place: PlaceId,
+        from: &str,
+        to: &str,
+    ) -> Result<BTreeSet<String>, QueryError> {
+        let (own, mut found) = (self.replica.place(), BTreeSet::new());
+        let path = self.directives.tree.path(place);
+        let below: Vec<PlaceId> = path.into_iter().skip_while(|id| *id != own).collect();
+        for pair in below.windows(2) {
+            let mut rows = self.figure_rows(pair[0], from, to)?;
+            hide_small(small, &mut rows);
+            found.extend(
+                rows.into_iter().filter(|row| row.place == pair[1]).flat_map(|row| row.hidden),
+            );
+        }
+        Ok(found)
     }
 
     /// Places whose records of a ledger the token may read; none means all that are here.
@@ -398,6 +438,7 @@ impl<'a> Asking<'a> {
         let findings: Vec<Value> = detail
             .findings
             .iter()
+            .filter(|(rule, ..)| self.viewer.may_tell(ledger, rule))
             .map(|(rule, severity, outcome, _)| {
                 json!({"rule": rule, "severity": severity, "outcome": outcome})
             })

@@ -3,6 +3,7 @@
 use taizhang_core::catalogue::Report;
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{RecordId, SliceId, hex};
+use taizhang_core::limits::FRONTIER_HEADS_MAX;
 use taizhang_core::record::attachment::{Attachment, BlobRef, Media};
 use taizhang_core::time::UtcMillis;
 
@@ -90,6 +91,13 @@ impl Engine {
         let late = due.is_some_and(|due| due < now.date());
         if late && ask.late_reason.trim().is_empty() {
             return refuse("已过报送期限,请填写迟报原因", "it is late: say why");
+        }
+        let heads: usize = self.held.slices.values().map(|one| one.heads.len()).sum();
+        if heads > FRONTIER_HEADS_MAX {
+            return refuse(
+                format!("数据来源超过{FRONTIER_HEADS_MAX}条"),
+                format!("it was read from more than {FRONTIER_HEADS_MAX} feeds"),
+            );
         }
         let (content, bytes) = (to_json(&made), frontier::to_bytes(&self.held));
         let inputs = Inputs::from([

@@ -35,9 +35,10 @@ pub(super) fn lines(maker: &Maker<'_>) -> Result<(Vec<LateLine>, usize), StoreEr
             Ok(())
         })?;
     }
-    found.sort_by(|one: &LateLine, two| {
-        (&one.day, &one.place, &one.title).cmp(&(&two.day, &two.place, &two.title))
-    });
+    // What ties in all of these is equal: the order of the logs is that of arrival here.
+    let key =
+        |line: &LateLine| [&line.day, &line.place, &line.title, &line.what.zh].map(String::clone);
+    found.sort_by_cached_key(key);
     let total = found.len();
     found.truncate(LINES_MAX);
     Ok((found, total))

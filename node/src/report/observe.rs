@@ -232,7 +232,9 @@ fn events(maker: &Maker<'_>, now: UtcMillis) -> Result<Seen, StoreError> {
 fn reach(maker: &Maker<'_>) -> Result<Seen, StoreError> {
     let directives = maker.directives;
     let mut replicas: BTreeMap<PlaceId, Vec<SealKey>> = BTreeMap::new();
-    for (key, known) in &directives.roster {
+    // A key that was revoked speaks for its place no more.
+    let roster = directives.roster.iter().filter(|(key, _)| !directives.revoked.contains(**key));
+    for (key, known) in roster {
         replicas.entry(known.certified.place).or_default().push(*key);
     }
     let mut rows = Vec::new();

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use serde::Serialize;
 use taizhang_core::feed::frontier::Frontiers;
 use taizhang_core::feed::segment::{Segment, verify_seal};
-use taizhang_core::id::{Hash, RecordId, hex};
+use taizhang_core::id::{Hash, RecordId, SliceId, hex};
 use taizhang_core::record::attachment::BlobRef;
 use taizhang_core::record::fold::FOLD_VERSION;
 use taizhang_core::time::{Date, UtcMillis};
@@ -117,6 +117,12 @@ pub fn verify(
         Err(reason) => return refuse(format!("不能核验:{reason}"), reason),
     };
     let mut verdict = Verdict::default();
+    let is_own = made.report == detail.row.text("report")
+        && made.period == detail.row.text("period")
+        && SliceId::ledger(made.place) == detail.slice;
+    if !is_own {
+        verdict.problem("the content is of another report, period or place".into());
+    }
     if super::freeze::figures_hash(&made) != detail.row.text("figures_hash") {
         verdict.problem("the figures are not those whose hash the record states".into());
     }

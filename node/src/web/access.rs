@@ -21,6 +21,8 @@ use crate::account::{Duty, Session};
 use crate::driver::Replica;
 use crate::token::{FIGURES, METRICS, WrongTokens};
 
+/// Sent by a page that shows itself again because data changed.
+const LIVE_HEADER: &str = "x-live";
 /// Name of the session's cookie.
 pub const SESSION_COOKIE: &str = "taizhang_session";
 /// Bytes of a form that waits for a new session: the longest notes with room.
@@ -298,7 +300,8 @@ async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
         };
     }
     let token = cookie(headers, SESSION_COOKIE).unwrap_or_default();
-    let session = gate.replica.session(&token);
+    let by_itself = headers.contains_key(LIVE_HEADER);
+    let session = gate.replica.session(&token, !by_itself);
     let session = session.map_err(|error| PageError::from(error).into_response())?;
     let Some(session) = session else { return Err(without_session(gate, need, request).await) };
     let level = gate.replica.identity().checked.name.level();

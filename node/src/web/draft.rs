@@ -487,7 +487,13 @@ fn shown(replica: &Replica, visitor: &Visitor, preview: Preview) -> Shown {
         words.collect::<Vec<_>>().join("、")
     };
     let viewer = visitor.viewer(replica);
-    let records = preview.records.iter().map(|one| {
+    // Of rules that tell what does not show here, only the tally shows.
+    let told = preview.records.iter().filter(|one| {
+        let mut rules = one.gained.iter().chain(&one.lost);
+        let ledger = catalogue.ledger(&one.ledger);
+        ledger.is_none_or(|ledger| rules.all(|(rule, _)| viewer.may_tell(ledger, rule)))
+    });
+    let records = told.map(|one| {
         let ledger = catalogue.ledger(&one.ledger);
         // Masked as lists are.
         let title = ledger.map(|ledger| viewer.title(&one.title, ledger)).unwrap_or_default();

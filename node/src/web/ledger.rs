@@ -273,7 +273,9 @@ pub(super) fn list_query(
     let directives = replica.directives();
     let figures = params.figures();
     let named = figures.iter().filter_map(|id| directives.catalogue.indicator(id));
-    if named.into_iter().any(|(_, one)| !may_list(viewer, ledger, one)) {
+    if named.into_iter().any(|(_, one)| !may_list(viewer, ledger, one))
+        || !viewer.may_tell(ledger, &params.rule)
+    {
         return refuse(
             "该数字涉及敏感信息,只报合计,不列名单",
             "only the sum of this figure shows here, not whom it counts",

@@ -370,6 +370,7 @@ impl View<'_> {
     fn findings(&self, findings: &[(String, String, String, String)]) -> Vec<FindingLine> {
         findings
             .iter()
+            .filter(|(rule, ..)| self.reading.viewer.may_tell(self.ledger, rule))
             .map(|(rule, severity, outcome, reason)| {
                 let found = self.ledger.rules.iter().find(|one| one.id == *rule);
                 let text = found.map(|one| one.text.in_lang(self.reading.english).to_owned());

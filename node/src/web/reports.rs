@@ -22,7 +22,7 @@ use crate::engine::command::refuse;
 use crate::report::due::{Duty, duties};
 use crate::report::freeze::Freeze;
 use crate::report::period::Period;
-use crate::report::{Made, verify};
+use crate::report::{FILING, Made, verify};
 use crate::store::read::Detail;
 
 /// Months back for which duties are listed.
@@ -193,6 +193,8 @@ fn other_form(
             let made = tokio::task::block_in_place(|| book(&view, visitor.english));
             let bytes = made.map_err(|error| PageError::Sheet(error.to_string()))?;
             let name = format!("attachment; filename=\"{}-{}.xlsx\"", view.id, view.period);
+            let text = format!("{} took report {} {}", visitor.login(), view.id, view.period);
+            replica.later(move |engine, now| engine.store.audit("exported", &text, now));
             let heads = [(header::CONTENT_TYPE, XLSX), (header::CONTENT_DISPOSITION, &name)];
             Ok(Some((heads, bytes).into_response()))
         }
@@ -211,7 +213,8 @@ fn draft_page(
     let report = directives.catalogue.reports.get(id).ok_or(PageError::NotFound)?;
     let today = clock::now().date();
     let last = Period::of(report.every, today).before();
-    let period = Period::parse(report.every, &wanted.period).unwrap_or(last);
+    let asked = Period::parse(report.every, &wanted.period);
+    let period = asked.filter(|period| period.first() <= today).unwrap_or(last);
     let made = tokio::task::block_in_place(|| replica.draft_report(report, period))?;
     if let Some(response) = other_form(replica, visitor, &made, &wanted.form, (0, ""))? {
         return Ok(response);
@@ -381,6 +384,13 @@ pub async fn file(
 ) -> Posted {
     let record = record_id(&id)?;
     let person = visitor.person;
-    replica.run(move |engine, now| engine.act(record, "filed", "", &person, now)).await?;
+    replica
+        .run(move |engine, now| {
+            if engine.find(record)?.ledger.id != FILING {
+                return refuse("不是报表", "the record is no filed report");
+            }
+            engine.act(record, "filed", "", &person, now)
+        })
+        .await?;
     Ok(Redirect::to(&format!("/reports/filed/{id}")))
 }

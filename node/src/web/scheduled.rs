@@ -11,6 +11,7 @@ use rust_xlsxwriter::{Format, Workbook, XlsxError};
 use serde::{Deserialize, Serialize};
 use taizhang_core::catalogue::{Field, FieldKind, Ledger, Text};
 use taizhang_core::directives::Directives;
+use taizhang_core::id::Level;
 use taizhang_core::record::fold::Row;
 use taizhang_core::record::value::Value;
 use taizhang_core::time::{Date, UtcMillis};
@@ -21,6 +22,7 @@ use super::shell::place_name;
 use super::words::word;
 use crate::account::Duty;
 use crate::driver::{Replica, clock};
+use crate::ops::query::{FigureRow, hide_small};
 use crate::small::{SMALL, Small};
 use crate::store::read::Reader;
 use crate::store::since::Since;
@@ -291,9 +293,8 @@ struct Exporting<'a> {
 
 impl<'a> Exporting<'a> {
     fn new(replica: &'a Replica, directives: &'a Directives, ledger: &'a Ledger) -> Self {
-        let level = replica.identity().checked.name.level();
-        let viewer =
-            Viewer { level, duty: Some(Duty::Administrator), revealed: false, inspects: false };
+        let (level, duty) = (Level::City, Some(Duty::Administrator));
+        let viewer = Viewer { level, duty, revealed: false, inspects: false };
         let reading = Reading { replica, directives, viewer, english: false };
         let fields = ledger.fields.iter().filter(|field| field.is_printed()).collect();
         Self { reading, ledger, fields }
@@ -363,30 +364,39 @@ fn figures(replica: &Replica, directives: &Directives, folder: &Path) -> Result<
     let own = replica.place();
     let small = Small::at(directives, own, clock::now().date());
     let places = std::iter::once(own).chain(directives.tree.children(own));
-    for place in places.filter_map(|id| directives.tree.place(id)) {
-        let sums = replica.readers().with(|reader| reader.rollup(place.id));
-        let sums = sums.map_err(|error| error.to_string())?;
-        let coverage = view.cover(place.id);
-        let missing: Vec<&str> = coverage.missing.iter().map(|one| one.name.as_str()).collect();
-        let missing = missing.join("、");
-        for (id, value) in sums {
-            let Some((_, indicator)) = directives.catalogue.indicator(&id) else { continue };
+    let mut rows = Vec::new();
+    for place in places {
+        let sums = replica.readers().with(|reader| reader.rollup(place));
+        rows.push(FigureRow {
+            place,
+            name: place_name(directives, place),
+            values: sums.map_err(|error| error.to_string())?.into_iter().collect(),
+            hidden: Vec::new(),
+            coverage: view.cover(place),
+        });
+    }
+    hide_small(&small, &mut rows);
+    for row in rows {
+        let code = directives.tree.place(row.place).map(|place| place.code().to_owned());
+        let missing: Vec<&str> = row.coverage.missing.iter().map(|one| one.name.as_str()).collect();
+        let (code, missing) = (code.unwrap_or_default(), missing.join("、"));
+        let shown = row.values.iter().map(|(id, value)| (id, Some(*value)));
+        for (id, value) in shown.chain(row.hidden.iter().map(|id| (id, None))) {
+            let Some((_, indicator)) = directives.catalogue.indicator(id) else { continue };
             let whole = |number: u64| Cell::Whole(i64::try_from(number).unwrap_or(i64::MAX));
             table.push(vec![
-                Cell::Text(place.code().to_owned()),
-                Cell::Text(place.name().to_owned()),
+                Cell::Text(code.clone()),
+                Cell::Text(row.name.clone()),
                 Cell::Text(indicator.label.zh.clone()),
-                match indicator.is_money {
-                    _ if small.hides(std::slice::from_ref(&id), value) => {
-                        Cell::Text(SMALL.to_owned())
-                    }
-                    true => Cell::Money(value),
-                    false => Cell::Whole(value),
+                match value {
+                    None => Cell::Text(SMALL.to_owned()),
+                    Some(value) if indicator.is_money => Cell::Money(value),
+                    Some(value) => Cell::Whole(value),
                 },
-                Cell::Text(format!("{}/{}", coverage.reported, coverage.places)),
-                Cell::Text(Replica::when(coverage.oldest)),
+                Cell::Text(format!("{}/{}", row.coverage.reported, row.coverage.places)),
+                Cell::Text(Replica::when(row.coverage.oldest)),
                 Cell::Text(missing.clone()),
-                whole(coverage.parked),
+                whole(row.coverage.parked),
             ])?;
         }
     }

@@ -178,7 +178,8 @@ pub async fn sign_in(
         Err(error) => Err(error),
         Ok(token) if form.kept.kept_to.is_empty() => Ok(to_next(&token, &form.next)),
         Ok(token) => {
-            let csrf = replica.session(&token)?.map(|session| session.csrf).unwrap_or_default();
+            let csrf =
+                replica.session(&token, true)?.map(|session| session.csrf).unwrap_or_default();
             let page = kept_page(&replica, &visitor, csrf, &form.kept).await?;
             Ok(([(header::SET_COOKIE, session_cookie(&token))], page).into_response())
         }
