@@ -357,4 +357,10 @@ fn no_place_shows_as_applied_before_its_own_log_does() {
         let mark = mark(&world, node);
         assert!(mark.held.0 > 0 && mark.applied.0 > 0, "{node}: {mark:?}");
     }
+    // What is held is not applied: without that word in a receipt it does not show so.
+    let ledger = rusqlite::Connection::open(world.replicas[CITY].folder.join("ledger.db")).unwrap();
+    let key = world.replicas[OTHER].identity.seal_key();
+    ledger.execute("DELETE FROM reach WHERE applied = 1 AND issuer = ?1", [key.0]).unwrap();
+    let mark = mark(&world, OTHER);
+    assert!(mark.held.0 > 0 && mark.applied.0 == 0, "{mark:?}");
 }
