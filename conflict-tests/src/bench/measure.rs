@@ -239,26 +239,23 @@ pub fn sign_in(office: &Office, directives: &Directives, level: Level) -> Result
     Pages::sign_in(&office.pages, LOGIN.0, LOGIN.1)
 }
 
-/// Times the first of some pages that there is.
+/// Times a page.
 ///
 /// # Errors
 ///
-/// If none answers.
-pub fn page(pages: &Pages, paths: &[&str], times: usize) -> Result<Value, String> {
-    for path in paths {
-        let first = pages.get(path)?;
-        if !first.head.starts_with("HTTP/1.1 200") {
-            continue;
-        }
-        let all: Result<Vec<Duration>, String> =
-            (0..times).map(|_| pages.get(path).map(|answer| answer.time)).collect();
-        let mut found = spread(all?);
-        found["path"] = (*path).into();
-        found["bytes"] = first.body.len().into();
-        found["first_ms"] = millis(first.time).into();
-        return Ok(found);
+/// If there is none, or it does not answer.
+pub fn page(pages: &Pages, path: &str, times: usize) -> Result<Value, String> {
+    let first = pages.get(path)?;
+    if !first.head.starts_with("HTTP/1.1 200") {
+        return Err(format!("the hub has no page {path}"));
     }
-    Err(format!("the hub has none of the pages {}", paths.join(", ")))
+    let all: Result<Vec<Duration>, String> =
+        (0..times).map(|_| pages.get(path).map(|answer| answer.time)).collect();
+    let mut found = spread(all?);
+    found["path"] = path.into();
+    found["bytes"] = first.body.len().into();
+    found["first_ms"] = millis(first.time).into();
+    Ok(found)
 }
 
 /// Waits until the pages of a hub that is starting answer, and gives when they did.

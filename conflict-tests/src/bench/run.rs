@@ -32,10 +32,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const TELL: Duration = Duration::from_secs(5);
 /// How long one edit may take to its figure, and a process to its end or start.
 const SHORT: Duration = Duration::from_secs(120);
-/// The page of figures by place, newest first.
-const OVERVIEW: [&str; 2] = ["/overview", "/places"];
-/// The page of who has applied which policy, newest first.
-const REACH: [&str; 2] = ["/reach", "/policy"];
+/// The pages that are asked for: figures by place, policy in force, and what there is to do.
+const PAGES: [(&str, &str); 3] = [("overview", "/overview"), ("policy", "/policy"), ("first", "/")];
 
 /// Plays a plan in a folder and gives all figures.
 ///
@@ -254,12 +252,11 @@ impl<'a> Stage<'a> {
     fn pages(&self) -> Result<Value, String> {
         let meter = Meter::start(&self.office)?;
         let pages = sign_in(&self.office, &self.directives, self.plan.level)?;
-        let times = self.plan.pages;
-        let (overview, reach) = (page(&pages, &OVERVIEW, times)?, page(&pages, &REACH, times)?);
+        let times = PAGES.map(|(name, path)| (name, page(&pages, path, self.plan.pages)));
         let mut found = meter.read()?;
-        found["overview"] = overview;
-        found["reach"] = reach;
-        found["first"] = page(&pages, &["/"], times)?;
+        for (name, spread) in times {
+            found[name] = spread?;
+        }
         Ok(found)
     }
 
@@ -289,7 +286,7 @@ impl<'a> Stage<'a> {
         let answered = start.elapsed();
         let serving = watch.join().map_err(|_| "the watch over the restart failed")??;
         let pages = Pages::sign_in(&office.pages, LOGIN.0, LOGIN.1)?;
-        let first = page(&pages, &OVERVIEW, 1)?;
+        let first = page(&pages, "/overview", 1)?;
         Ok(json!({
             "serving_s": seconds(serving),
             "status_s": seconds(answered),

@@ -522,7 +522,10 @@ async fn the_files_of_a_day_are_whole_and_masked() {
     let tickets = figures.lines().filter(|line| line.contains(",新增问题(按登记日期),2,"));
     assert_eq!(tickets.count(), 2, "at the office and at the village: {figures}");
     let households = std::fs::read_to_string(newest.join("poor_household.csv")).unwrap();
-    assert!(households.contains("欧") && !households.contains("欧阳锋"), "as on paper: {households}");
+    assert!(
+        households.contains("欧") && !households.contains("欧阳锋"),
+        "as on paper: {households}"
+    );
     assert_eq!(office.audit("exported"), 3);
     let unknown = Schedule::new(folder.path(), "02:00", "nothing", 2).unwrap();
     let day = Date::new(2018, 6, 4).unwrap();
