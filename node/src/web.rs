@@ -12,6 +12,7 @@ mod chart;
 pub mod conflicts;
 pub mod deeds;
 pub mod draft;
+pub mod draft_form;
 pub mod export;
 pub mod form;
 pub mod health;
@@ -130,8 +131,8 @@ routes! {
     Read get "/policy" policy::show;
     Read get "/policy/{id}/reach" reach::show;
     Read get "/policy/{id}/reach/export" reach::export;
-    Draft get "/policy/draft" draft::new;
-    Draft post "/policy/draft" draft::create;
+    Draft get "/policy/draft" draft_form::new;
+    Draft post "/policy/draft" draft_form::create;
     Draft get "/policy/draft/{id}" draft::show;
     Draft post "/policy/draft/{id}/preview" draft::preview;
     Draft post "/policy/draft/{id}/submit" draft::submit;

@@ -92,7 +92,7 @@ pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
         if worked {
             last_work = Instant::now();
         }
-        commit_group(&mut engine, group);
+        commit_group(&mut engine, group, replica);
         busy = idle_work(&mut engine).unwrap_or_else(|error| {
             tracing::error!(%error, "background work failed");
             std::thread::sleep(Duration::from_millis(500));
@@ -120,11 +120,13 @@ pub(super) fn run(mut engine: Engine, jobs: Receiver<Job>, replica: &Replica) {
     }
 }
 
-/// One transaction for all jobs; a job that refuses is undone alone.
-fn commit_group(engine: &mut Engine, group: Vec<Job>) {
+/// One transaction for all jobs; a job that refuses is undone alone. Readers know its directives before
+/// anybody is answered: a page that follows an answer finds what the answer speaks of.
+fn commit_group(engine: &mut Engine, group: Vec<Job>, replica: &Replica) {
     let (alone, group): (Vec<Job>, Vec<Job>) = group.into_iter().partition(|job| job.alone);
     for job in alone {
         let (_, finish) = (job.work)(Ok(engine), clock::now());
+        replica.set_directives(&engine.directives);
         finish(Ok(()));
     }
     if group.is_empty() {
@@ -160,6 +162,7 @@ fn commit_group(engine: &mut Engine, group: Vec<Job>) {
         }
     };
     crate::fail_point!(GroupDurable);
+    replica.set_directives(&engine.directives);
     for finish in finishes {
         finish(outcome.as_ref().map_err(StoreError::again).copied());
     }
