@@ -732,8 +732,8 @@ class Tree:
 class Facts:
     """What must be known of all records before one is added up."""
 
-    def __init__(self, tree, ledgers):
-        self.tree, self.ledgers = tree, ledgers
+    def __init__(self, tree, ledgers, office):
+        self.tree, self.ledgers, self.office = tree, ledgers, office
         self.moved, self.alike, self.decisions = set(), {}, {}
 
     def note(self, record):
@@ -765,7 +765,10 @@ class Facts:
     def counted_above(self, record):
         """The places in which a record counts: not where an earlier record of the same identity is seen
         too, and nowhere if it refers to a record that has moved away."""
-        path = self.tree.above(record["place"]) if record["kind"] == "ledger" else []
+        path = self.tree.above(record["place"])
+        # Registers of the offices above are read at the dump's office; they count there.
+        if record["kind"] != "ledger" and self.office not in path:
+            return []
         if record["moved"]:
             return path
         ledger = self.ledgers[record["ledger"]]
@@ -843,7 +846,7 @@ def recompute(header, lines, folder):
     the program, and the own ones."""
     ledgers = read_catalogue(folder, header["parts"])
     tree = Tree(header["tree"])
-    facts, told, places = Facts(tree, ledgers), {}, set()
+    facts, told, places = Facts(tree, ledgers, header["place"]), {}, set()
     for line in lines():
         if "record" in line:
             facts.note(line)
@@ -1006,7 +1009,7 @@ def sample():
     late = {"level": "village", "carried": False, "columns": {"at": "2018-03", "fen": 4}}
     told_june = {**told, "date": "2018-06-05"}
     header = {
-        "catalogue": "", "parts": {"sample": 1}, "as_of": "2018-06-01",
+        "catalogue": "", "parts": {"sample": 1}, "as_of": "2018-06-01", "place": "city",
         "tree": [place("city", None, "city"), place("a", "city", "village"), place("b", "city", "village")],
     }
     lines = [

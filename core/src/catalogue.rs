@@ -207,12 +207,15 @@ pub enum Severity {
 pub struct Uses {
     /// The ledger of the related rows.
     pub ledger: String,
-    /// Their field that must equal [`Uses::eq`] of the row under test.
+    /// Their field that must equal [`Uses::eq`] of the row under test; all rows if empty.
     pub by: String,
     /// Field of the row under test; `_id` is its record id.
     pub eq: String,
     /// Rows of the directive slices on the path instead of the row's own slice.
     pub path: bool,
+    /// Rows of the ledger slices of the row's place and of all places below it, by a field. They are known
+    /// at offices at or above that place only, so that the rule is silent elsewhere.
+    pub below: bool,
 }
 
 /// A predicate over one row.
@@ -232,16 +235,26 @@ pub struct Rule {
     pub uses: BTreeMap<String, Uses>,
     /// Parameters it needs.
     pub params: Vec<String>,
+    /// Standing indicators whose sum at the row's place it reads, as [`Uses::below`] only where that is known.
+    pub figures: Vec<String>,
     /// Ledgers without which it reads 未检查.
     pub needs: Vec<String>,
     /// States it blocks entry to.
     pub at: Vec<String>,
-    /// Whether the result depends on today.
+    /// Whether the result depends on today, or on places below: what holders of the row may see differently,
+    /// and no slice hash covers.
     pub dated: bool,
     /// Fields to mark.
     pub fields: Vec<String>,
     /// The field that carries the record's own business date, for parameters.
     pub about_place: bool,
+}
+
+impl Rule {
+    /// Whether it reads what only offices at or above the row's place hold.
+    pub fn looks_below(&self) -> bool {
+        !self.figures.is_empty() || self.uses.values().any(|uses| uses.below)
+    }
 }
 
 /// One ledger.
@@ -462,6 +475,16 @@ impl Catalogue {
             hasher.update(&hash.0);
         }
         Hash(*hasher.finalize().as_bytes())
+    }
+
+    /// Ledgers with rules that read the sum of an indicator.
+    pub fn readers_of_figure<'a>(
+        &'a self,
+        indicator: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Ledger>> {
+        self.ledgers.values().filter(move |ledger| {
+            ledger.rules.iter().any(|rule| rule.figures.iter().any(|id| id == indicator))
+        })
     }
 
     /// The label of a vocabulary's value; an unknown value of a newer version is shown raw.

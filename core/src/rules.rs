@@ -77,6 +77,10 @@ pub trait Surroundings {
     fn is_set(&self, id: &str) -> bool;
     /// A ledger by id, if it is declared.
     fn ledger(&self, id: &str) -> Option<Arc<Ledger>>;
+    /// Whether all places below the row's place are known.
+    fn knows_below(&self) -> bool;
+    /// The sum of a standing indicator at the row's place.
+    fn figure(&self, id: &str) -> i64;
 }
 
 /// CEL's value of one of ours.
@@ -308,6 +312,9 @@ impl Evaluator {
             Some(Ok(false)) => return None,
             Some(Err(reason)) => return Some((Outcome::Defect, reason)),
         }
+        if rule.looks_below() && !around.knows_below() {
+            return None;
+        }
         if let Some(missing) = rule.needs.iter().find(|id| around.ledger(id).is_none()) {
             return Some((Outcome::Unchecked, format!("ledger {missing} is not declared yet")));
         }
@@ -324,6 +331,11 @@ impl Evaluator {
         }
         let mut context = own.new_inner_scope();
         add(&mut context, "p", CelValue::Map(Map { map: Arc::new(params) }));
+        if !rule.figures.is_empty() {
+            let sums = rule.figures.iter().map(|id| (id.as_str().into(), around.figure(id).into()));
+            let sums: HashMap<Key, CelValue> = sums.collect();
+            add(&mut context, "f", CelValue::Map(Map { map: Arc::new(sums) }));
+        }
         for (name, uses) in &rule.uses {
             let Some(related_ledger) = around.ledger(&uses.ledger) else {
                 return Some((Outcome::Unchecked, format!("ledger {} is missing", uses.ledger)));

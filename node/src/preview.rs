@@ -255,6 +255,7 @@ struct Part {
 
 /// A preview under way.
 struct Work {
+    own: PlaceId,
     place: PlaceId,
     before: Arc<Directives>,
     after: Directives,
@@ -269,6 +270,7 @@ impl Work {
         let before = replica.directives();
         let level = replica.identity().checked.name.level();
         Self {
+            own: replica.place(),
             place: draft.place,
             after: draft.published_in(&before, level),
             before,
@@ -323,7 +325,7 @@ impl Work {
 
     fn around<'a>(&'a self, lookup: Lookup<'a>, after: bool, slice: SliceId) -> Around<'a> {
         let directives = if after { &self.after } else { &*self.before };
-        Around { store: lookup, directives, slice }
+        Around { store: lookup, directives, own: self.own, slice }
     }
 
     fn row(

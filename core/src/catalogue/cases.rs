@@ -3,7 +3,7 @@
 //!
 //! They stand in files of their own and are never published: `ledger = "..."`, then `[[case]]` with
 //! `rule`, `holds`, `row`, and as far as the rule reads them `related` (rows by name of the relation),
-//! `params` and `as_of`. Names of records are any words; `state`, `passed`, `superseded`, `steps`,
+//! `params`, `figures` and `as_of`. Names of records are any words; `state`, `passed`, `superseded`, `steps`,
 //! `_id` and a log line's `_level` may be given beside the fields.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +40,8 @@ struct RawCase {
     related: BTreeMap<String, Vec<Table>>,
     #[serde(default)]
     params: BTreeMap<String, Value>,
+    #[serde(default)]
+    figures: BTreeMap<String, i64>,
     #[serde(default = "seed_day")]
     as_of: String,
 }
@@ -139,7 +141,7 @@ fn prove(
         let rows = case.related.get(name).into_iter().flatten();
         related.push((uses, rows.map(|row| read_row(of, row)).collect::<Result<Vec<_>, _>>()?));
     }
-    let around = Around { catalogue, related, params: &case.params };
+    let around = Around { catalogue, related, params: &case.params, figures: &case.figures };
     let found = if rule.about_place {
         evaluator.apply(rule, None, &around, day, day)
     } else {
@@ -158,6 +160,7 @@ struct Around<'a> {
     catalogue: &'a Catalogue,
     related: Vec<(&'a Uses, Vec<(RecordId, Row)>)>,
     params: &'a BTreeMap<String, Value>,
+    figures: &'a BTreeMap<String, i64>,
 }
 
 impl Surroundings for Around<'_> {
@@ -177,6 +180,14 @@ impl Surroundings for Around<'_> {
 
     fn ledger(&self, id: &str) -> Option<Arc<Ledger>> {
         self.catalogue.ledger(id).cloned()
+    }
+
+    fn knows_below(&self) -> bool {
+        true
+    }
+
+    fn figure(&self, id: &str) -> i64 {
+        self.figures.get(id).copied().unwrap_or(0)
     }
 }
 

@@ -224,6 +224,7 @@ impl Checker<'_> {
             "false",
             "null",
             "p",
+            "f",
         ];
         let well_formed =
             field.id.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
@@ -360,6 +361,8 @@ impl Checker<'_> {
             .filter_map(|id| Some((id.clone(), type_of(&self.catalogue.params.get(id)?.kind))))
             .collect();
         scope.insert("p".into(), Type::Row(Arc::new(params)));
+        let figures = rule.figures.iter().map(|id| (id.clone(), Type::Int)).collect();
+        scope.insert("f".into(), Type::Row(Arc::new(figures)));
         scope
     }
 
@@ -376,14 +379,33 @@ impl Checker<'_> {
                     if uses.path && related.slice != SliceKind::Directive {
                         self.fail(&key, format!("`{name}`: only registers stand on the path"));
                     }
-                    let by_ok = uses.by == "_id" || related.field(&uses.by).is_some();
-                    if !uses.path && !by_ok {
+                    if uses.below && (uses.path || related.slice != SliceKind::Ledger) {
+                        self.fail(&key, format!("`{name}`: registers are not looked for below"));
+                    }
+                    if uses.below && ["", "_id"].contains(&uses.by.as_str()) {
+                        let reason = "rows below are found by a field; for totals name standing \
+                            indicators in `figures` and read f.INDICATOR";
+                        self.fail(&key, format!("`{name}`: {reason}"));
+                    }
+                    let by_ok = ["", "_id"].contains(&uses.by.as_str())
+                        || related.field(&uses.by).is_some();
+                    if !by_ok {
                         self.fail(&key, format!("`{name}`: no field `{}`", uses.by));
                     }
                     if uses.eq != "_id" && ledger.field(&uses.eq).is_none() {
                         self.fail(&key, format!("`{name}`: no field `{}`", uses.eq));
                     }
                 }
+            }
+        }
+        for id in &rule.figures {
+            let found = self.catalogue.indicator(id);
+            let stands = found.is_some_and(|(_, indicator)| !indicator.is_flow());
+            let ends =
+                found.is_some_and(|(of, _)| of.rules.iter().all(|one| one.figures.is_empty()));
+            if !stands || !ends {
+                let reason = "no standing indicator of a ledger whose rules read no figures";
+                self.fail(&key, format!("`{id}` is {reason}"));
             }
         }
         for param in &rule.params {
@@ -412,10 +434,6 @@ impl Checker<'_> {
     }
 
     fn indicators(&mut self, ledger: &Ledger) {
-        if ledger.slice == SliceKind::Directive && !ledger.indicators.is_empty() {
-            let key = format!("ledger.{}", ledger.id);
-            self.fail(&key, "a register is not rolled up: it has no indicators");
-        }
         for one in &ledger.indicators {
             let key = format!("ledger.{}.indicator.{}", ledger.id, one.id);
             if let Err(reason) = indicator::check(one, ledger, self.scope_of(ledger, None), type_of)

@@ -1,7 +1,7 @@
 //! CEL predicates: compiled once, bounded, and checked against the catalogue's types.
 //!
 //! Variables of an expression: the row's fields by id (absent ones are null), its related rows by
-//! name, `p` (parameters), `state`, `as_of` and `as_of_year`, `_id`; indicators also see `failed` and
+//! name, `p` (parameters), `f` (sums of indicators at the place), `state`, `as_of` and `as_of_year`, `_id`; indicators also see `failed` and
 //! `unchecked`, the rule ids of the row's findings. Functions of ours: `distinct`, `sum`, `id_ok`,
 //! `days` (between two dates), `age`, `plus_days`, `plus_months`, `band` (of a parameter of bands),
 //! `workday` (of the calendar's rows, a date and a count), `string` (of a number). Everything else is CEL's standard set.

@@ -222,6 +222,8 @@ struct RawRule {
     #[serde(default)]
     params: Vec<String>,
     #[serde(default)]
+    figures: Vec<String>,
+    #[serde(default)]
     needs: Vec<String>,
     #[serde(default)]
     at: Vec<String>,
@@ -241,6 +243,8 @@ struct RawUses {
     eq: String,
     #[serde(default)]
     path: bool,
+    #[serde(default)]
+    below: bool,
 }
 
 fn own_id() -> String {
@@ -618,13 +622,16 @@ impl Builder<'_> {
             Some(source) => Some(self.expression(&format!("{key}.applies"), source)?),
             None => None,
         };
-        let dated = assert.reads_today() || applies.as_ref().is_some_and(Expression::reads_today);
+        let dated = assert.reads_today()
+            || applies.as_ref().is_some_and(Expression::reads_today)
+            || !raw.figures.is_empty()
+            || raw.uses.values().any(|uses| uses.below);
         let uses = raw
             .uses
             .into_iter()
             .map(|(name, uses)| {
-                let uses = Uses { ledger: uses.ledger, by: uses.by, eq: uses.eq, path: uses.path };
-                (name, uses)
+                let RawUses { ledger, by, eq, path, below } = uses;
+                (name, Uses { ledger, by, eq, path, below })
             })
             .collect();
         Some(Arc::new(Rule {
@@ -635,6 +642,7 @@ impl Builder<'_> {
             assert,
             uses,
             params: raw.params,
+            figures: raw.figures,
             needs: raw.needs,
             at: raw.at,
             dated,

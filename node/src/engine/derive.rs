@@ -60,6 +60,8 @@ const AS_OF: &str = "as_of";
 pub(crate) struct Around<'a> {
     pub(crate) store: Lookup<'a>,
     pub(crate) directives: &'a Directives,
+    /// The place of this replica.
+    pub(crate) own: PlaceId,
     pub(crate) slice: SliceId,
 }
 
@@ -83,6 +85,18 @@ impl Surroundings for Around<'_> {
     fn ledger(&self, id: &str) -> Option<Arc<Ledger>> {
         self.directives.catalogue.ledger(id).cloned()
     }
+
+    fn knows_below(&self) -> bool {
+        self.directives.tree.is_above_or_same(self.own, self.slice.place)
+    }
+
+    fn figure(&self, id: &str) -> i64 {
+        let sum = self.store.standing(self.slice.place, id);
+        sum.unwrap_or_else(|error| {
+            tracing::error!(%error, "a figure could not be read");
+            0
+        })
+    }
 }
 
 impl Around<'_> {
@@ -96,6 +110,9 @@ impl Around<'_> {
             Some((row, id)) if uses.eq == "_id" => self.names_of(row, id)?,
             Some((row, _)) => vec![row.text(&uses.eq)],
         };
+        if uses.below {
+            return self.rows_below(uses, &keys);
+        }
         let slices: Vec<SliceId> = if uses.path {
             let path = self.directives.tree.path(self.slice.place);
             path.into_iter().map(SliceId::directive).collect()
@@ -119,6 +136,21 @@ impl Around<'_> {
                     {
                         found.push((record, row));
                     }
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Rows of the places below whose field has one of the values.
+    fn rows_below(&self, uses: &Uses, keys: &[String]) -> Result<Vec<(RecordId, Row)>, StoreError> {
+        let mut found = Vec::new();
+        for key in keys.iter().filter(|key| !key.is_empty()) {
+            for (place, record) in self.store.linked_anywhere(&uses.ledger, &uses.by, key)? {
+                if self.directives.tree.is_above_or_same(self.slice.place, place)
+                    && let Some(row) = self.store.row(SliceId::ledger(place), record)?
+                {
+                    found.push((record, row));
                 }
             }
         }
@@ -213,9 +245,36 @@ impl Engine {
         if std::mem::take(&mut self.recount_due) {
             self.store.recount(|place| self.above(SliceId::ledger(place)))?;
         }
+        let mut moved = BTreeSet::new();
         for (slice, record) in affected {
             let written = rows.remove(&(slice, record));
-            self.evaluate(slice, record, written, as_of)?;
+            let figures = self.evaluate(slice, record, written, as_of)?;
+            let above = if figures.is_empty() { Vec::new() } else { self.above(slice) };
+            for figure in figures {
+                moved.extend(above.iter().map(|place| (*place, figure.clone())));
+            }
+        }
+        self.evaluate_readers(&moved, as_of)
+    }
+
+    /// Evaluates the rows whose rules read sums that have changed. Their own figures are read by no rule,
+    /// which the catalogue's check makes sure of.
+    fn evaluate_readers(
+        &mut self,
+        moved: &BTreeSet<(PlaceId, String)>,
+        as_of: Date,
+    ) -> Result<(), StoreError> {
+        let catalogue = Arc::clone(&self.directives.catalogue);
+        let mut readers = BTreeSet::new();
+        for (place, figure) in moved {
+            for ledger in catalogue.readers_of_figure(figure) {
+                let slice = SliceId { kind: ledger.slice, place: *place };
+                let records = self.store.lookup().records_of(slice, &ledger.id)?;
+                readers.extend(records.into_iter().map(|record| (slice, record)));
+            }
+        }
+        for (slice, record) in readers {
+            self.evaluate(slice, record, None, as_of)?;
         }
         Ok(())
     }
@@ -308,13 +367,18 @@ impl Engine {
                 let of_field = links.iter().filter(|(field, _)| *field == uses.by);
                 of_field.map(|(_, value)| value.as_str()).collect()
             };
-            let places: Vec<PlaceId> = if uses.path {
-                self.directives.tree.subtree(slice.place)
-            } else {
-                vec![slice.place]
+            if uses.by.is_empty() && !uses.path {
+                let readers = self.store.lookup().records_of(slice, &reader.id)?;
+                affected.extend(readers.into_iter().map(|id| (slice, id)));
+                continue;
+            }
+            let places: Vec<PlaceId> = match (uses.path, uses.below) {
+                (true, _) => self.directives.tree.subtree(slice.place),
+                (_, true) => self.directives.tree.path(slice.place),
+                _ => vec![slice.place],
             };
             for place in places {
-                let kind = if uses.path { reader.slice } else { slice.kind };
+                let kind = if uses.path || uses.below { reader.slice } else { slice.kind };
                 for value in &values {
                     if uses.eq == "_id" {
                         affected.extend(value.parse().ok().map(|id| (SliceId { kind, place }, id)));
@@ -329,13 +393,14 @@ impl Engine {
     }
 
     /// Evaluates rules and indicators of one row, just written or as stored, and writes what follows.
+    /// Gives the standing indicators to which the row now adds something else.
     fn evaluate(
         &mut self,
         slice: SliceId,
         record: RecordId,
         written: Option<Row>,
         as_of: Date,
-    ) -> Result<(), StoreError> {
+    ) -> Result<BTreeSet<String>, StoreError> {
         let row = match written {
             Some(row) => Some(row),
             None => self.store.lookup().row_ever(slice, record)?,
@@ -350,8 +415,10 @@ impl Engine {
         let Judged { findings, additions, reach } =
             self.judged(slice, record, ledger, &row, as_of)?;
         self.store.set_findings(slice, record, &findings)?;
-        self.store.set_contributions(slice, record, &additions, &self.above(slice), reach)?;
-        self.store.set_record_hash(slice, record, row_hash(&row, &findings))
+        let above = self.above(slice);
+        let moved = self.store.set_contributions(slice, record, &additions, &above, reach)?;
+        self.store.set_record_hash(slice, record, row_hash(&row, &findings))?;
+        Ok(moved)
     }
 
     /// What rules and indicators say of a row, and how far up it counts.
@@ -363,11 +430,15 @@ impl Engine {
         row: &Row,
         as_of: Date,
     ) -> Result<Judged, StoreError> {
-        let around = Around { store: self.store.lookup(), directives: &self.directives, slice };
+        let around = self.around(slice);
         let left_behind = row.moved.is_none() && self.refers_to_moved(slice, ledger, row)?;
         let more = left_behind.then(Finding::left_behind);
-        let (findings, additions) =
+        let (findings, mut additions) =
             self.evaluator.findings_and_additions(ledger, row, record, &around, as_of, more);
+        // Registers of the offices above are read here; they count there.
+        if slice.kind == SliceKind::Directive && !around.knows_below() {
+            additions.clear();
+        }
         let twins =
             twins_of(self.store.lookup(), &self.directives, slice.place, record, ledger, row)?;
         let reach =
@@ -393,16 +464,17 @@ impl Engine {
         Ok(false)
     }
 
-    /// The places whose roll-ups a record of `slice` counts in: its own and those above, as far as
-    /// they are this replica's to show.
+    /// The places whose roll-ups a record of `slice` counts in: its own and those above.
     pub(super) fn above(&self, slice: SliceId) -> Vec<PlaceId> {
-        if slice.kind == SliceKind::Directive {
-            Vec::new()
-        } else {
-            let mut path = self.directives.tree.path(slice.place);
-            path.reverse();
-            path
-        }
+        let mut path = self.directives.tree.path(slice.place);
+        path.reverse();
+        path
+    }
+
+    /// What rules of a slice may ask.
+    pub(super) fn around(&self, slice: SliceId) -> Around<'_> {
+        let (store, own) = (self.store.lookup(), self.place());
+        Around { store, directives: &self.directives, own, slice }
     }
 
     /// The day for which dated findings hold.
@@ -443,7 +515,7 @@ impl Engine {
         row: &Row,
         now: UtcMillis,
     ) -> Vec<Finding> {
-        let around = Around { store: self.store.lookup(), directives: &self.directives, slice };
+        let around = self.around(slice);
         self.evaluator.findings(ledger, row, record, &around, now.date())
     }
 
@@ -454,7 +526,7 @@ impl Engine {
         now: UtcMillis,
     ) -> Vec<(String, taizhang_core::rules::Outcome, String)> {
         let slice = SliceId { kind: SliceKind::Directive, place };
-        let around = Around { store: self.store.lookup(), directives: &self.directives, slice };
+        let around = self.around(slice);
         let catalogue = &self.directives.catalogue;
         let about = catalogue.ledgers.values().flat_map(|ledger| {
             ledger.rules.iter().filter(|rule| rule.about_place).map(move |rule| (ledger, rule))

@@ -7,7 +7,6 @@ use taizhang_core::rules::Finding;
 use taizhang_core::rules::figures::Additions;
 
 use super::Engine;
-use super::derive::Around;
 use crate::store::StoreError;
 use crate::store::rollups::Contribution;
 
@@ -87,7 +86,7 @@ impl Engine {
             let Some(row) = self.store.lookup().row_ever(slice, record)? else { continue };
             let ledger = self.directives.catalogue.ledger(&row.ledger);
             let Some(ledger) = ledger.filter(|_| row.moved.is_some()) else { continue };
-            let around = Around { store: self.store.lookup(), directives: &self.directives, slice };
+            let around = self.around(slice);
             let evaluator = &self.evaluator;
             let findings = evaluator.findings_even_moved(ledger, &row, record, &around, as_of);
             found.insert(record, findings);

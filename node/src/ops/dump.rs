@@ -83,7 +83,7 @@ impl Replica {
         moved: &FindingsOfMoved,
     ) -> Result<Option<u64>, StoreError> {
         let written = self.readers().with(|reader| match reader.evaluated()? {
-            (as_of, true) => write(reader, directives, moved, as_of, path),
+            (as_of, true) => write(reader, directives, self.place(), moved, as_of, path),
             (_, false) => Ok(None),
         })?;
         Ok(written.filter(|_| Arc::ptr_eq(directives, &self.directives())))
@@ -106,6 +106,7 @@ fn create(path: &Path) -> io::Result<File> {
 fn write(
     reader: &Reader<'_>,
     directives: &Directives,
+    own: PlaceId,
     moved: &FindingsOfMoved,
     as_of: Date,
     path: &Path,
@@ -116,7 +117,7 @@ fn write(
         serde_json::to_writer(&mut out, line).map_err(|error| failed(error.into()))?;
         out.write_all(b"\n").map_err(failed)
     };
-    put(&header(directives, as_of))?;
+    put(&header(directives, own, as_of))?;
     let (mut numbers, mut after, mut records) = (Numbers::new(), 0, 0);
     loop {
         let mut page = reader.dump(after, PAGE_RECORDS)?;
@@ -143,7 +144,7 @@ fn write(
     Ok(Some(records))
 }
 
-fn header(directives: &Directives, as_of: Date) -> Json {
+fn header(directives: &Directives, own: PlaceId, as_of: Date) -> Json {
     let (tree, catalogue) = (&directives.tree, &directives.catalogue);
     let places = tree.iter().map(|one| {
         json!({
@@ -156,6 +157,7 @@ fn header(directives: &Directives, as_of: Date) -> Json {
         "catalogue": catalogue.digest(),
         "parts": parts,
         "as_of": as_of.to_string(),
+        "place": own,
         "tree": places.collect::<Vec<_>>(),
     })
 }

@@ -122,6 +122,44 @@ impl Lookup<'_> {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
+    /// Records of a ledger in a slice that are not void.
+    pub fn records_of(&self, slice: SliceId, ledger: &str) -> Result<Vec<RecordId>, StoreError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT record FROM record WHERE ledger = ?3 AND place = ?2 AND is_ledger = ?1 \
+             AND is_void = 0",
+        )?;
+        let key = params![is_ledger(slice), slice.place.0, ledger];
+        let found = query.query_map(key, |row| rows::record(row, 0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// Places and records of a ledger whose indexed field has a value.
+    pub fn linked_anywhere(
+        &self,
+        ledger: &str,
+        field: &str,
+        value: &str,
+    ) -> Result<Vec<(PlaceId, RecordId)>, StoreError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT place, record FROM link WHERE ledger = ?1 AND field = ?2 AND value = ?3 \
+             ORDER BY place, record LIMIT ?4",
+        )?;
+        let limit = signed(limits::RELATED_ROWS_MAX as u64 + 1);
+        let found = query.query_map(params![ledger, field, value, limit], |row| {
+            Ok((rows::place(row, 0)?, rows::record(row, 1)?))
+        })?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// The sum of a standing indicator at a place.
+    pub fn standing(&self, place: PlaceId, indicator: &str) -> Result<i64, StoreError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT value FROM rollup WHERE place = ?1 AND indicator = ?2 AND period = ''",
+        )?;
+        let found = query.query_row(params![place.0, indicator], |row| row.get(0)).optional()?;
+        Ok(found.unwrap_or(0))
+    }
+
     /// Places and records whose identity field has that value, wherever they stand.
     pub fn with_value(
         &self,

@@ -42,7 +42,8 @@ impl Store {
         values: &Additions,
         above: &[PlaceId],
         reach: usize,
-    ) -> Result<(), StoreError> {
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let mut standing = BTreeSet::new();
         let old = self.contributions_of(slice.place, record)?;
         let names: BTreeSet<&At> = old.keys().chain(values.keys()).collect();
         for at in names {
@@ -51,6 +52,9 @@ impl Store {
             let depth = old.get(at).map_or(above.len(), |one| one.top + one.reach);
             if new == before && depth == above.len() {
                 continue;
+            }
+            if at.period.is_empty() {
+                standing.insert(at.indicator.clone());
             }
             let shared = match at.value.as_str() {
                 "" => 0,
@@ -72,7 +76,7 @@ impl Store {
                 }
             }
         }
-        Ok(())
+        Ok(standing)
     }
 
     /// What a record adds, and how far up each addition counts.
@@ -142,7 +146,7 @@ impl Store {
         let sql = "SELECT c.place, c.indicator, c.period, \
                    CASE c.distinct_value WHEN '' THEN c.reach ELSE max(c.reach) END, \
                    CASE c.distinct_value WHEN '' THEN sum(c.value) ELSE 1 END \
-                   FROM contribution c JOIN record r USING (place, record) WHERE r.is_ledger = 1 \
+                   FROM contribution c JOIN record r USING (place, record) \
                    GROUP BY c.place, c.indicator, c.period, c.distinct_value, \
                    CASE c.distinct_value WHEN '' THEN c.reach ELSE 0 END";
         let mut query = self.derived.prepare_cached(sql)?;
