@@ -47,6 +47,18 @@ impl Pages {
         Ok(one)
     }
 
+    /// Somebody without an account.
+    pub fn stranger(pages: &str) -> Self {
+        let address = pages.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Self { address, cookie: String::new(), csrf: String::new() }
+    }
+
+    /// The same person, who reads `zh` or `en`.
+    pub fn in_language(mut self, lang: &str) -> Self {
+        self.cookie = format!("{}; lang={}", self.cookie, hex(lang.as_bytes()));
+        self
+    }
+
     /// Asks for a page.
     ///
     /// # Errors

@@ -61,22 +61,35 @@ pub struct Player {
 
 /// Parts of the catalogue that no player writes, and to which no other part refers: every office would only
 /// apply and never use them.
-const UNPLAYED: [&str; 15] = [
-    "star_rating.toml",
-    "toilet_renovation.toml",
-    "problem_ticket.toml",
-    "guidance_followup.toml",
-    "filial_fund.toml",
-    "policy_item.toml",
+const UNPLAYED: [&str; 28] = [
+    "area_profile.toml",
+    "civic_training.toml",
     "commendation_criticism.toml",
-    "report_filing.toml",
-    "quarterly_briefing.toml",
+    "finding.toml",
+    "guidance_followup.toml",
     "implementation_plan_filing.toml",
+    "loan_support.toml",
+    "overview.toml",
+    "party_building.toml",
+    "policy_item.toml",
+    "quarterly_briefing.toml",
+    "report_filing.toml",
+    "reports.toml",
+    "reports_income.toml",
+    "reports_motivation.toml",
+    "reports_toilet.toml",
+    "reports_work.toml",
+    "reports_workshop.toml",
+    "satisfaction_survey.toml",
+    "star_rating.toml",
     "supervision_notice.toml",
     "supervision_round.toml",
-    "finding.toml",
-    "reports.toml",
-    "overview.toml",
+    "talent.toml",
+    "toilet_fund.toml",
+    "toilet_maintenance.toml",
+    "toilet_plan.toml",
+    "village_collective.toml",
+    "workshop_lease.toml",
 ];
 
 fn ledgers() -> Vec<Part> {

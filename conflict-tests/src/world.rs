@@ -134,13 +134,24 @@ fn place_id(byte: u8) -> PlaceId {
     PlaceId([byte; 8])
 }
 
+/// Codes of the places, each of which continues that of the place above it.
+const CODES: [&str; 7] = [
+    "411400000000",
+    "411426000000",
+    "411423000000",
+    "411426203000",
+    "411426203201",
+    "411426203202",
+    "411423101000",
+];
+
 fn place(byte: u8, level: Level) -> Place {
     let dated = |value: String| vec![Dated { from: "2018-01-01".into(), value }];
     Place {
         id: place_id(byte),
         level,
         names: dated(format!("地{byte}")),
-        codes: dated(format!("{byte:012}")),
+        codes: dated(CODES[usize::from(byte) - 1].to_owned()),
     }
 }
 

@@ -5,15 +5,18 @@
 //! verdicts derive from it, so a new ledger needs no new code.
 //!
 //! Read in this order: this page (what there is), [`parse`] (TOML with positions), [`check`] (what
-//! must hold between parts), [`expression`] (CEL: limits and types), [`indicator`] and [`report`] (figures), [`workflow`] (states and steps),
+//! must hold between parts), [`expression`] (CEL: limits and types), [`indicator`] and [`report`] (figures), [`board`] (tables for everybody),
+//! [`workflow`] (states and steps),
 //! [`cases`] (rows on which each rule must hold and must not).
 
+pub mod board;
 pub mod cases;
 pub mod check;
 pub mod expression;
 pub mod indicator;
 pub mod parse;
 pub mod report;
+mod rule;
 pub mod workflow;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{Hash, Lane, Level, SliceKind};
 use crate::record::value::Value;
+pub use board::Board;
 use expression::Expression;
 pub use indicator::{Indicator, Measure, When};
 pub use report::{Chart, ChartKind, Report};
@@ -286,6 +290,8 @@ pub struct Ledger {
     pub workflow: Option<Workflow>,
     /// Papers that can be printed of a record, beside the record itself.
     pub forms: Vec<Form>,
+    /// Tables of its records for a wall or a screen.
+    pub boards: Vec<Arc<Board>>,
     /// A void stays, also against edits made apart from it.
     pub void_wins: bool,
     /// Field whose equal values make two records of this ledger duplicates, wherever they stand.

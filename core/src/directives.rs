@@ -126,10 +126,18 @@ impl fmt::Debug for Directives {
     }
 }
 
+/// What parsing gave.
+type Parsed = Result<Arc<Catalogue>, Vec<CatalogueError>>;
+
+/// Catalogues kept; one is a few megabytes.
+const SOUND_KEPT: usize = 32;
+/// Refusals kept: parts arrive one after another, and most refer to others that are still to come.
+const REFUSED_KEPT: usize = 1024;
+
 /// Parsed catalogues by the hash of their parts: parsing and compiling costs milliseconds, and many
 /// replicas of one process (the simulator) share them. Memoisation of a pure function.
-pub fn parsed(parts: &[Part]) -> Result<Arc<Catalogue>, Vec<CatalogueError>> {
-    type Cache = Mutex<BTreeMap<Hash, Arc<Catalogue>>>;
+pub fn parsed(parts: &[Part]) -> Parsed {
+    type Cache = Mutex<[BTreeMap<Hash, Parsed>; 2]>;
     static CACHE: OnceLock<Cache> = OnceLock::new();
     let mut hasher = blake3::Hasher::new();
     for part in parts {
@@ -139,17 +147,20 @@ pub fn parsed(parts: &[Part]) -> Result<Arc<Catalogue>, Vec<CatalogueError>> {
     }
     let key = Hash(*hasher.finalize().as_bytes());
     let cache = CACHE.get_or_init(Cache::default);
-    if let Some(found) = cache.lock().ok().and_then(|cache| cache.get(&key).cloned()) {
-        return Ok(found);
+    if let Ok(cache) = cache.lock()
+        && let Some(found) = cache.iter().find_map(|kept| kept.get(&key))
+    {
+        return found.clone();
     }
-    let catalogue = Arc::new(parse(parts)?);
+    let found = parse(parts).map(Arc::new);
     if let Ok(mut cache) = cache.lock() {
-        if cache.len() >= 64 {
-            cache.clear();
+        let (at, most) = if found.is_ok() { (0, SOUND_KEPT) } else { (1, REFUSED_KEPT) };
+        if cache[at].len() >= most {
+            cache[at].clear();
         }
-        cache.insert(key, Arc::clone(&catalogue));
+        cache[at].insert(key, found.clone());
     }
-    Ok(catalogue)
+    found
 }
 
 impl Directives {

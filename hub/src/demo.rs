@@ -1,5 +1,6 @@
 //! The demo: a real hierarchy of processes on loopback, an outage, and what arrived where and when.
 
+mod console;
 pub mod data;
 mod hubs;
 pub mod process;

@@ -9,6 +9,7 @@ pub mod fail_point;
 pub mod file;
 pub mod health;
 pub mod identity;
+pub mod office_rules;
 pub mod ops;
 pub mod patterns;
 pub mod preview;

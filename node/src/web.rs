@@ -8,6 +8,7 @@ pub mod account;
 pub mod api;
 pub mod attach;
 mod below;
+pub mod board;
 mod chart;
 pub mod conflicts;
 pub mod deeds;
@@ -103,6 +104,10 @@ routes! {
     Read get "/ledgers" ledger::index;
     Read get "/ledgers/{ledger}" ledger::show;
     Read get "/ledgers/{ledger}/export" export::table;
+    Nothing get "/public" board::public_index;
+    Nothing get "/public/{ledger}/{board}" board::public;
+    Read get "/boards" board::index;
+    Read get "/boards/{ledger}/{board}" board::show;
     Read get "/records/{id}" record::show;
     Read post "/records/{id}/reveal" record::reveal;
     Read get "/records/{id}/blobs/{hash}" attach::show;

@@ -23,7 +23,7 @@ const RECORDS_OF_HOUSEHOLD: usize = 10;
 pub fn households_for(records: usize) -> usize {
     let mut households = HOUSEHOLDS_MIN;
     loop {
-        let found = sample::village(0, households).len();
+        let found = sample::families(0, households).len();
         if found >= records {
             return households;
         }
@@ -227,7 +227,7 @@ mod tests {
     fn chosen_lines_have_what_they_refer_to() {
         let mut dice = Dice::new(1, "test");
         for count in [1, 2, 40, 200] {
-            let lines = sample::village(3, households_for(count));
+            let lines = sample::families(3, households_for(count));
             let chosen = choose(lines, count, &mut dice);
             assert_eq!(chosen.len(), count);
             let names: BTreeSet<&str> = chosen.iter().map(|line| line.id.as_str()).collect();

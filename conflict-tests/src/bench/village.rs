@@ -103,7 +103,7 @@ pub fn write(
         phase: LOAD,
         counts: Counts::default(),
     };
-    let lines = sample::village(task.seed.wrapping_add(task.number as u64), task.households);
+    let lines = sample::families(task.seed.wrapping_add(task.number as u64), task.households);
     let timed = lines.iter().rfind(|line| line.ledger == TIMED).cloned();
     let lines = choose(lines, task.records, &mut maker.dice);
     maker.load(&lines)?;
@@ -226,7 +226,8 @@ impl Maker<'_> {
         if self.made.is_empty() {
             let fields = household("新户").into_iter();
             let fields = fields.map(|(name, value)| (name.to_owned(), value.into())).collect();
-            let line = SampleLine { ledger: "poor_household", id: String::new(), fields };
+            let (ledger, level) = ("poor_household", Level::Village);
+            let line = SampleLine { ledger, id: String::new(), fields, level };
             let (ledger, id) = (self.ledger(line.ledger)?, self.record_id());
             return self.create(&ledger, &line, id);
         }

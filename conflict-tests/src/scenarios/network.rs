@@ -373,9 +373,9 @@ fn upgraded() -> Vec<Part> {
     let mut parts = taizhang_core::base_catalogue();
     for part in &mut parts {
         if part.name == "toilet_renovation.toml" {
-            part.source = part.source.replace("version = 1", "version = 2").replace(
+            part.source = part.source.replace("version = 2", "version = 3").replace(
                 "  { id = \"built_on\"",
-                "  { id = \"contractor\", zh = \"施工队\", en = \"Contractor\", kind = \"text\", required = \"always\", privacy = 0, write = [\"village\"], merge = \"conflict\" },\n  { id = \"built_on\"",
+                "  { id = \"builder\", zh = \"施工队\", en = \"Contractor\", kind = \"text\", required = \"always\", privacy = 0, write = [\"village\"], merge = \"conflict\" },\n  { id = \"built_on\"",
             );
         }
         if part.name == "base.toml" {
@@ -407,9 +407,9 @@ fn catalogue_upgrade(stage: &mut Stage) {
     stage.heal(VILLAGE);
     stage.everywhere(file, "registered");
     stage.set(VILLAGE, file, "toilet_type", "三格式");
-    stage.set(VILLAGE, file, "contractor", "第一施工队");
+    stage.set(VILLAGE, file, "builder", "第一施工队");
     stage.sync();
-    assert_eq!(stage.row(CITY, file).text("contractor"), "第一施工队");
+    assert_eq!(stage.row(CITY, file).text("builder"), "第一施工队");
     assert_eq!(stage.row(VILLAGE, household).text("household_kind"), "border");
     let catalogue = taizhang_core::catalogue::parse::parse(&{
         let mut parts = taizhang_core::base_catalogue();

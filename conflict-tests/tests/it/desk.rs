@@ -160,8 +160,12 @@ impl Desk {
     }
 
     pub(crate) async fn sign_in(&self, login: &str) {
+        self.sign_in_as(login, PASSWORD).await;
+    }
+
+    pub(crate) async fn sign_in_as(&self, login: &str, password: &str) {
         self.go("/signin").await;
-        self.fill(&[("login", login), ("password", PASSWORD)]).await;
+        self.fill(&[("login", login), ("password", password)]).await;
         self.button("登录").await;
         // The first page comes by itself: what is asked for before that would be lost.
         self.sees("退出").await;
@@ -183,6 +187,13 @@ impl Desk {
     /// The path of the page shown, without what a save adds.
     pub(crate) async fn path(&self) -> String {
         self.client.current_url().await.unwrap().path().to_owned()
+    }
+
+    /// The same with what it asks for.
+    pub(crate) async fn address(&self) -> String {
+        let url = self.client.current_url().await.unwrap();
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{query}", url.path())
     }
 
     /// Keeps the page as a small image in both languages, where `SCREENS` says.

@@ -145,7 +145,7 @@ fn photo(folder: &Path, name: &str, tint: u8) -> PathBuf {
 
 impl Desk {
     /// Adds a file to a field of the record shown.
-    async fn upload(&self, field: &str, path: &Path) {
+    pub(crate) async fn upload(&self, field: &str, path: &Path) {
         let input = self.element(Locator::Id(&format!("file-{field}"))).await;
         input.send_keys(path.to_str().unwrap()).await.unwrap();
         let button = format!("//form[.//input[@id='file-{field}']]//button");
@@ -405,6 +405,10 @@ async fn a_toilet_file_brings_its_photos_to_the_county() {
     township.button("乡镇核查").await;
     township.sees("R-TOI-15").await;
     township.edit(&file, &[("crew", "张弓施工队"), ("cost_total", "1200")]).await;
+    township.button("乡镇核查").await;
+    township.sees("R-TOI-06").await;
+    let trained = [("worker_certificate", "证-1"), ("worker_trained_on", "2018-04-20")];
+    township.edit(&file, &trained).await;
     township.step("乡镇核查", "").await;
     county.wait_for(&file, "乡镇已核查").await;
     let pictures = "//figure//img";

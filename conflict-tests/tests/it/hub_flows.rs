@@ -124,7 +124,7 @@ fn offices(folder: &Path) -> Vec<Office> {
 /// Fills the village from the demo's sample, and takes some of it further. Gives how many problems
 /// are open everywhere, and how many were registered in October.
 fn fill(offices: &[Office], folder: &Path) -> (i64, usize) {
-    let lines = sample::village(21, HOUSEHOLDS);
+    let lines = sample::families(21, HOUSEHOLDS);
     let path = folder.join("sample.jsonl");
     std::fs::write(&path, sample::to_jsonl(&lines)).unwrap();
     let (village, county) = (&offices[VILLAGE], &offices[COUNTY]);

@@ -25,7 +25,7 @@ const COUNTY: Node = 1;
 const TOWNSHIP: Node = 2;
 const VILLAGE: Node = 3;
 /// Code of the village in every world.
-const CODE: &str = "000000000005";
+const CODE: &str = "411426203201";
 const PASSWORD: &str = "correct horse";
 const NAME: &str = "欧阳锋";
 const ENDS: &str = "411499********0017";

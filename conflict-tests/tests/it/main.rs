@@ -11,6 +11,7 @@ mod cases;
 mod clones;
 mod coverage;
 mod desk;
+mod every_system;
 mod fail_points;
 mod figures;
 mod files;

@@ -7,7 +7,7 @@ use super::expression::Type;
 use super::parse::{CatalogueError, Positions};
 use super::{
     Catalogue, Field, FieldKind, Form, Ledger, Localise, Merge, Param, Required, Rule, Workflow,
-    indicator, report,
+    board, indicator, report,
 };
 use crate::id::{Level, SliceKind};
 
@@ -164,6 +164,11 @@ impl Checker<'_> {
         }
         for form in &ledger.forms {
             self.form(ledger, form);
+        }
+        for board in &ledger.boards {
+            if let Err(reason) = board::check(board, ledger, self.catalogue, own_scope(ledger)) {
+                self.fail(&format!("{key}.board.{}", board.id), reason);
+            }
         }
         let mut rules = BTreeSet::new();
         for rule in &ledger.rules {

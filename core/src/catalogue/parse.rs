@@ -6,13 +6,15 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::board::RawBoard;
 use super::expression::Expression;
 use super::indicator::RawIndicator;
 use super::report::{RawChart, RawReport};
+use super::rule::RawRule;
 use super::workflow::RawWorkflow;
 use super::{
-    Catalogue, Chart, Field, FieldKind, Form, FormTable, Indicator, Ledger, Localise, LogColumn,
-    Merge, Param, Report, Required, Role, Rule, Severity, Text, Unconfirmed, Uses, Vocab, Workflow,
+    Board, Catalogue, Chart, Field, FieldKind, Form, FormTable, Indicator, Ledger, Localise,
+    LogColumn, Merge, Param, Report, Required, Role, Rule, Text, Unconfirmed, Vocab, Workflow,
     check,
 };
 use crate::id::{Hash, Lane, Level, SliceKind};
@@ -134,6 +136,8 @@ struct RawLedger {
     #[serde(default)]
     form: Vec<Spanned<RawForm>>,
     #[serde(default)]
+    board: Vec<Spanned<RawBoard>>,
+    #[serde(default)]
     rule: Vec<Spanned<RawRule>>,
     #[serde(default)]
     indicator: Vec<Spanned<RawIndicator>>,
@@ -206,49 +210,6 @@ struct RawColumn {
     kind: String,
     #[serde(default)]
     required: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRule {
-    id: String,
-    severity: Severity,
-    zh: String,
-    en: String,
-    applies: Option<Spanned<String>>,
-    assert: Spanned<String>,
-    #[serde(default)]
-    uses: BTreeMap<String, RawUses>,
-    #[serde(default)]
-    params: Vec<String>,
-    #[serde(default)]
-    figures: Vec<String>,
-    #[serde(default)]
-    needs: Vec<String>,
-    #[serde(default)]
-    at: Vec<String>,
-    #[serde(default)]
-    fields: Vec<String>,
-    #[serde(default)]
-    about_place: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawUses {
-    ledger: String,
-    #[serde(default)]
-    by: String,
-    #[serde(default = "own_id")]
-    eq: String,
-    #[serde(default)]
-    path: bool,
-    #[serde(default)]
-    below: bool,
-}
-
-fn own_id() -> String {
-    "_id".into()
 }
 
 /// Positions of the things that [`check`] speaks about.
@@ -366,6 +327,9 @@ fn index_related(catalogue: &mut Catalogue) {
             if uses.eq != "_id" {
                 wanted.entry(ledger.id.clone()).or_default().insert(uses.eq.clone());
             }
+        }
+        for uses in ledger.boards.iter().flat_map(|board| board.uses.values()) {
+            wanted.entry(uses.ledger.clone()).or_default().insert(uses.by.clone());
         }
     }
     for (ledger, fields) in wanted {
@@ -539,6 +503,7 @@ impl Builder<'_> {
             fields,
             workflow: raw.workflow.map(|workflow| self.workflow(key, workflow)),
             forms: raw.form.into_iter().map(|form| self.form(key, form)).collect(),
+            boards: raw.board.into_iter().filter_map(|board| self.board(key, board)).collect(),
             void_wins: raw.void_wins,
             identity: raw.identity,
             closed: raw.closed,
@@ -592,6 +557,18 @@ impl Builder<'_> {
         }
     }
 
+    fn board(&mut self, ledger: &str, raw: Spanned<RawBoard>) -> Option<Arc<Board>> {
+        let key = format!("{ledger}.board.{}", raw.get_ref().id);
+        self.mark(&key, &raw);
+        match raw.into_inner().read() {
+            Ok(board) => Some(Arc::new(board)),
+            Err(reason) => {
+                self.fail(&key, reason);
+                None
+            }
+        }
+    }
+
     fn workflow(&mut self, ledger: &str, raw: Spanned<RawWorkflow>) -> Workflow {
         let key = format!("{ledger}.workflow");
         self.mark(&key, &raw);
@@ -617,38 +594,12 @@ impl Builder<'_> {
         let key = format!("{ledger}.rule.{}", raw.get_ref().id);
         self.mark(&key, &raw);
         let raw = raw.into_inner();
-        let assert = self.expression(&format!("{key}.assert"), raw.assert)?;
-        let applies = match raw.applies {
+        let assert = self.expression(&format!("{key}.assert"), raw.assert.clone())?;
+        let applies = match raw.applies.clone() {
             Some(source) => Some(self.expression(&format!("{key}.applies"), source)?),
             None => None,
         };
-        let dated = assert.reads_today()
-            || applies.as_ref().is_some_and(Expression::reads_today)
-            || !raw.figures.is_empty()
-            || raw.uses.values().any(|uses| uses.below);
-        let uses = raw
-            .uses
-            .into_iter()
-            .map(|(name, uses)| {
-                let RawUses { ledger, by, eq, path, below } = uses;
-                (name, Uses { ledger, by, eq, path, below })
-            })
-            .collect();
-        Some(Arc::new(Rule {
-            id: raw.id,
-            severity: raw.severity,
-            text: Text { zh: raw.zh, en: raw.en },
-            applies,
-            assert,
-            uses,
-            params: raw.params,
-            figures: raw.figures,
-            needs: raw.needs,
-            at: raw.at,
-            dated,
-            fields: raw.fields,
-            about_place: raw.about_place,
-        }))
+        Some(Arc::new(raw.read(assert, applies)))
     }
 
     fn indicator(

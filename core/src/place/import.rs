@@ -45,6 +45,12 @@ pub struct RowError {
 /// Longest name in characters; the longest real one has 10.
 const NAME_CHARS_MAX: usize = 60;
 
+/// Whether a code continues that of its parent of some level, both of one edition (R-REG-01).
+pub fn nests(code: &str, parent: &str, level: Level) -> bool {
+    let digits = significant(level);
+    code.get(..digits).is_some_and(|start| parent.get(..digits) == Some(start))
+}
+
 fn significant(level: Level) -> usize {
     match level {
         Level::City => 4,
@@ -142,8 +148,7 @@ fn parent_of(
     if parent_level.below() != Some(level) {
         return Err(format!("a {} cannot hang below a {}", row.level, parent_level.name()));
     }
-    let digits = significant(parent_level);
-    if row.code[..digits] != row.parent_code[..digits] {
+    if !nests(&row.code, &row.parent_code, parent_level) {
         return Err(format!(
             "code {} does not nest under its parent's code {}",
             row.code, row.parent_code
@@ -172,6 +177,15 @@ mod tests {
 
     const CITY: [&str; 4] = ["411400000000", "商丘市", "410000000000", "city"];
     const COUNTY: [&str; 4] = ["411423000000", "宁陵县", "411400000000", "county"];
+
+    #[test]
+    fn codes_nest_by_the_digits_of_the_level_above() {
+        assert!(nests("411423101201", "411423101000", Level::Township));
+        assert!(!nests("411423102201", "411423101000", Level::Township));
+        assert!(nests("411423101000", "411423000000", Level::County));
+        assert!(!nests("411426101000", "411423000000", Level::County));
+        assert!(!nests("4114", "411423101000", Level::Township), "a short code continues nothing");
+    }
 
     #[test]
     fn good_rows_become_seeds_even_with_the_child_first() {

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use cel::Context;
 
-use super::{Evaluator, Finding, Outcome, add, cel_list, line_map, step_map};
+use super::{
+    Evaluator, Finding, Outcome, Surroundings, add, cel_list, line_map, row_map, step_map,
+};
+use crate::catalogue::board::Shows;
 use crate::catalogue::expression::Expression;
-use crate::catalogue::{FieldKind, Indicator, Ledger, Measure, When};
+use crate::catalogue::{Board, FieldKind, Indicator, Ledger, Measure, When};
 use crate::id::RecordId;
 use crate::record::fold::Row;
 use crate::record::state::Step;
@@ -80,6 +83,31 @@ pub(super) fn additions(
 }
 
 impl Evaluator {
+    /// What the numbers of a board's column come to for a row: a number, or a number and what it is a share
+    /// of; none if they cannot be told.
+    pub fn number_of(
+        &self,
+        (board, shows): (&Board, &Shows),
+        (ledger, row, id): (&Ledger, &Row, RecordId),
+        around: &dyn Surroundings,
+        as_of: Date,
+    ) -> Option<(i64, Option<i64>)> {
+        let mut context = self.context(Some((ledger, row, id)), as_of);
+        for (name, uses) in &board.uses {
+            let related = around.ledger(&uses.ledger)?;
+            let rows = around.related(Some((row, id)), uses);
+            let rows = rows.iter().map(|(id, row)| row_map(row, *id, &related));
+            add(&mut context, name, cel_list(rows));
+        }
+        match shows {
+            Shows::Field(_) => None,
+            Shows::Number(number) => Some((number.number(&context).ok()?, None)),
+            Shows::Share(number, per) => {
+                Some((number.number(&context).ok()?, Some(per.number(&context).ok()?)))
+            }
+        }
+    }
+
     /// Whether a row that stands is one of those that an expression selects.
     pub fn selects(
         &self,

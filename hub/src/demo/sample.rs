@@ -31,9 +31,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
+use taizhang_core::id::Level;
 use taizhang_core::time::Date;
 
 use super::data::Numbers;
+
+pub mod offices;
 
 // Lists of words, and of rows of cells that colons part.
 const SURNAMES: &str =
@@ -125,10 +128,19 @@ pub struct SampleLine {
     pub id: String,
     /// Its fields in canonical form; a log is a text that holds the JSON of its lines.
     pub fields: Map<String, Value>,
+    /// The level of the office that writes it.
+    pub level: Level,
 }
 
-/// The records of a village. Equal arguments give equal records.
+/// The records of a village: its families and what concerns them, and what stands in every village. Equal
+/// arguments give equal records.
 pub fn village(seed: u64, households: usize) -> Vec<SampleLine> {
+    let own = offices::written(Level::Village, offices::Phase::Village);
+    [families(seed, households), own].concat()
+}
+
+/// The records of a village that a seed makes.
+pub fn families(seed: u64, households: usize) -> Vec<SampleLine> {
     let mut numbers = Numbers::new(seed, "sample village");
     let offset = numbers.below(1_000_000);
     let mut maker = Maker { numbers, offset, used: BTreeSet::new(), lines: Vec::new() };
@@ -153,12 +165,27 @@ pub fn village(seed: u64, households: usize) -> Vec<SampleLine> {
     maker.lines
 }
 
-/// Lines as the import reads them.
+/// Lines as the import of a village reads them.
 pub fn to_jsonl(lines: &[SampleLine]) -> String {
-    let text = |one: &SampleLine| {
-        json!({"ledger": one.ledger, "id": one.id, "fields": one.fields}).to_string() + "\n"
+    to_jsonl_at(lines, "")
+}
+
+/// Lines as an office's import reads them: what does not belong into its own ledgers names `village`, the
+/// code of one below it.
+pub fn to_jsonl_at(lines: &[SampleLine], village: &str) -> String {
+    let line = |one: &SampleLine| {
+        let own = offices::is_kept_at(one.ledger, one.level);
+        line_of(one, if own { "" } else { village })
     };
-    lines.iter().map(text).collect()
+    lines.iter().map(line).collect()
+}
+
+fn line_of(one: &SampleLine, place: &str) -> String {
+    let mut line = json!({"ledger": one.ledger, "id": one.id, "fields": one.fields});
+    if !place.is_empty() {
+        line["place"] = place.into();
+    }
+    line.to_string() + "\n"
 }
 
 #[derive(Clone)]
@@ -268,7 +295,7 @@ macro_rules! record {
 impl Maker {
     fn add(&mut self, ledger: &'static str, id: String, fields: &str) {
         let fields = pairs(fields).map(|(name, text)| (name, value(text))).collect();
-        self.lines.push(SampleLine { ledger, id, fields });
+        self.lines.push(SampleLine { ledger, id, fields, level: Level::Village });
     }
 
     fn between(&mut self, low: i64, high: i64) -> i64 {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use taizhang_core::feed::entry::Person;
-use taizhang_core::id::RecordId;
+use taizhang_core::id::{Level, RecordId};
 use taizhang_node::account::Duty;
 use taizhang_node::cli::print;
 use taizhang_node::driver::clock;
@@ -15,10 +15,10 @@ use taizhang_node::engine::policy::NewPolicy;
 use taizhang_node::ops::Request;
 use taizhang_node::ops::account::{AccountRequest, NewAccount};
 
-use super::DemoArgs;
 use super::data::{measures_sheet, village};
 use super::process::{Link, Office};
-use super::sample;
+use super::sample::{self, offices::Phase};
+use super::{DemoArgs, console};
 use crate::init::{SHANGQIU, read_places};
 
 const COUNTY: &str = "411423000000";
@@ -68,24 +68,19 @@ pub fn tell(args: &DemoArgs) -> Result<Vec<String>, String> {
     story.hubs()?;
     println!("\n到达情况 · what arrived where and when");
     print::table(&story.rows);
-    println!("\n网页 · pages (登录名 login {}，口令 password {})", LOGIN.0, LOGIN.1);
-    for office in &story.offices {
-        println!("  {}  {}", office.pages, office.name);
-    }
+    console::show(&story.offices, LOGIN.0, LOGIN.1);
     if args.exit {
         println!("\n{} checks, {} failed", story.rows.len(), story.failed.len());
         return Ok(story.failed);
     }
-    println!("\nCtrl-C ends the demo / 按 Ctrl-C 结束");
-    loop {
-        std::thread::sleep(Duration::from_secs(3600));
-    }
+    console::obey(&story.offices);
+    Ok(story.failed)
 }
 
 /// Login and password of the demo's accounts; the administrator's login is `admin`.
 pub(super) const LOGIN: (&str, &str) = ("demo", "taizhang-demo");
 
-/// The two accounts of an office, as its first set-up makes them.
+/// The accounts of an office: a first and a second person, and the administrator.
 fn accounts(office: &Office) -> Result<(), String> {
     let post = match office.ask(&Request::Status)?["level"].as_str() {
         Some("city") => "city_operator",
@@ -93,9 +88,12 @@ fn accounts(office: &Office) -> Result<(), String> {
         Some("township") => "township_staff",
         _ => "village_clerk",
     };
-    for (login, name, role, duty) in
-        [(LOGIN.0, "演示员", post, Duty::Reviewer), ("admin", "管理员", "", Duty::Administrator)]
-    {
+    let second = format!("{}2", LOGIN.0);
+    for (login, name, role, duty) in [
+        (LOGIN.0, "演示员", post, Duty::Reviewer),
+        (second.as_str(), "审核员", post, Duty::Reviewer),
+        ("admin", "管理员", "", Duty::Administrator),
+    ] {
         let (login, name, role) = (login.into(), name.into(), role.into());
         let password = LOGIN.1.into();
         let new = NewAccount { login, name, role, duty, password };
@@ -476,25 +474,46 @@ impl Story {
         }
     }
 
-    /// The last village gets a sample of every ledger, which reaches the county.
+    /// The last village and the offices above it get a sample of every ledger; the county has all of them.
     fn sample(&mut self, args: &DemoArgs, folder: &Path) -> Result<(), String> {
-        let lines = sample::village(args.seed, args.households.min(SAMPLE_HOUSEHOLDS));
-        let ledgers: BTreeSet<&str> = lines.iter().map(|line| line.ledger).collect();
-        let village = &self.offices[self.offices.len() - 1];
-        let county = &self.offices[COUNTY_AT];
-        let total = |office: &Office| -> u64 {
-            ledgers.iter().map(|ledger| count(office, ledger, "")).sum()
-        };
-        let before = total(county);
-        let path = folder.join("sample.jsonl");
-        std::fs::write(&path, sample::to_jsonl(&lines)).map_err(|error| error.to_string())?;
-        let (ledger, person) = (String::new(), person("村文书", "village_clerk"));
-        let done = village.ask(&Request::Import { path, ledger, preview: false, person })?;
-        let wanted = before + lines.len() as u64;
-        let arrived = county.wait_for(PATIENCE, "the sample", |county| total(county) >= wanted);
-        let detail = format!("{} ledgers, {} records", ledgers.len(), done["records"]);
-        let name = county.name.clone();
-        self.check("每个台账的样本 a sample of every ledger", &name, &detail, arrived.is_ok());
+        let last = self.offices.len() - 1;
+        let code = self.offices[last].code.clone();
+        let village = sample::village(args.seed, args.households.min(SAMPLE_HOUSEHOLDS));
+        let (mut ledgers, mut records) = (BTreeSet::new(), 0);
+        let stages = [
+            (CITY, Level::City, Phase::Above, "city_operator"),
+            (COUNTY_AT, Level::County, Phase::Above, "county_hub"),
+            (TOWN_AT, Level::Township, Phase::Above, "township_staff"),
+            (last, Level::Village, Phase::Village, "village_clerk"),
+            (TOWN_AT, Level::Township, Phase::Into, "township_staff"),
+            (COUNTY_AT, Level::County, Phase::Into, "county_hub"),
+        ];
+        for (at, level, phase, post) in stages {
+            let lines = match phase {
+                Phase::Village => village.clone(),
+                _ => sample::offices::written(level, phase),
+            };
+            let path = folder.join(format!("sample-{}-{phase:?}.jsonl", level.name()));
+            let text = sample::to_jsonl_at(&lines, &code);
+            std::fs::write(&path, text).map_err(|error| error.to_string())?;
+            let of: BTreeSet<&str> = lines.iter().map(|line| line.ledger).collect();
+            let total = |office: &Office| of.iter().map(|one| count(office, one, "")).sum::<u64>();
+            let (maker, county) = (&self.offices[at], &self.offices[COUNTY_AT.min(at)]);
+            let wanted = total(county) + lines.len() as u64;
+            // What is above is known below before anything refers to it.
+            maker.wait_for(PATIENCE, "registers", |maker| {
+                let known = sample::offices::registers_above(level);
+                known.iter().all(|(ledger, least)| count(maker, ledger, "") >= *least)
+            })?;
+            let (ledger, person) = (String::new(), person("演示员", post));
+            maker.ask(&Request::Import { path, ledger, preview: false, person })?;
+            county.wait_for(PATIENCE, "the sample", |county| total(county) >= wanted)?;
+            records += lines.len();
+            ledgers.extend(lines.iter().map(|line| line.ledger));
+        }
+        let detail = format!("{} ledgers, {records} records", ledgers.len());
+        let name = self.offices[COUNTY_AT].name.clone();
+        self.check("每个台账的样本 a sample of every ledger", &name, &detail, true);
         Ok(())
     }
 

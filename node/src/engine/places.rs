@@ -8,6 +8,7 @@ use taizhang_core::feed::entry::{Action, Person};
 use taizhang_core::feed::line::LineItem;
 use taizhang_core::id::{Level, PlaceId, RecordId, SealKey, SliceId};
 use taizhang_core::place::event::{Listed, PlaceEvent};
+use taizhang_core::place::import::nests;
 use taizhang_core::record::edit::creation;
 use taizhang_core::revocation::Reason;
 use taizhang_core::time::{Date, UtcMillis};
@@ -89,6 +90,10 @@ impl Engine {
             PlaceEvent::Recode { code, .. } if !is_code(&code) => {
                 refuse("区划代码应为12位数字", "a code has 12 digits")
             }
+            PlaceEvent::Recode { place, code } => {
+                self.check_code(&code, tree.parent(place))?;
+                Ok((PlaceEvent::Recode { place, code }, named))
+            }
             PlaceEvent::Rename { name, .. } if name.trim().is_empty() => {
                 refuse("请填写名称", "give a name")
             }
@@ -98,11 +103,28 @@ impl Engine {
             PlaceEvent::Add { place, .. } if place.name().trim().is_empty() => {
                 refuse("请填写名称", "give a name")
             }
-            PlaceEvent::Add { place, .. } if tree.by_code(place.code()).is_some() => {
-                refuse("该区划代码已在用", "this code is in use")
+            PlaceEvent::Add { parent, place } => {
+                self.check_code(place.code(), Some(parent))?;
+                Ok((PlaceEvent::Add { parent, place }, named))
             }
             event => Ok((event, named)),
         }
+    }
+
+    /// That a code is free (R-REG-02) and continues that of the parent (R-REG-01).
+    fn check_code(&self, code: &str, parent: Option<PlaceId>) -> Result<(), CommandError> {
+        let tree = &self.directives.tree;
+        if tree.by_code(code).is_some() {
+            return refuse("R-REG-02 该区划代码已在用", "R-REG-02 this code is in use");
+        }
+        let parent = parent.and_then(|id| tree.place(id));
+        if parent.is_some_and(|parent| !nests(code, parent.code(), parent.level)) {
+            return refuse(
+                "R-REG-01 区划代码与上级代码不衔接",
+                "R-REG-01 the code does not continue that of the parent",
+            );
+        }
+        Ok(())
     }
 
     /// The paths to the place and to its new parent.

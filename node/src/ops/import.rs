@@ -30,6 +30,8 @@ struct Planned {
     at: String,
     ledger: String,
     alias: String,
+    /// Code of a place below, if it is not the own one.
+    place: String,
     inputs: Inputs,
 }
 
@@ -40,6 +42,9 @@ struct Line {
     /// A name by which later lines refer to it as `@name`.
     #[serde(default)]
     id: String,
+    /// The code of a place below this office into whose ledgers it belongs; the own place if empty.
+    #[serde(default)]
+    place: String,
     fields: BTreeMap<String, Value>,
 }
 
@@ -141,7 +146,9 @@ fn make_all(
             progress("import", number as u64, total);
         }
         let id = RecordId(engine.random());
-        let result = resolve_references(engine, place, &mut one, &aliases).and_then(|()| {
+        let placed = place_of(engine, place, &one.place);
+        let result = placed.and_then(|place| {
+            resolve_references(engine, place, &mut one, &aliases)?;
             let kind = engine.ledger(&one.ledger)?.slice;
             let slice = SliceId { kind, place };
             let (ledger, inputs) = (one.ledger.as_str(), &one.inputs);
@@ -165,6 +172,22 @@ fn make_all(
     }
     let text = format!("{ROWS}{}", errors.join("\n"));
     refuse(text.clone(), text)
+}
+
+/// The place that a line names by its code: the own one or one below.
+fn place_of(engine: &Engine, own: PlaceId, code: &str) -> Result<PlaceId, CommandError> {
+    if code.is_empty() {
+        return Ok(own);
+    }
+    let tree = &engine.directives.tree;
+    let found = tree.by_code(code).map(|place| place.id);
+    match found.filter(|place| tree.is_above_or_same(own, *place)) {
+        Some(place) => Ok(place),
+        None => refuse(
+            format!("本单位之下没有代码为{code}的区划"),
+            format!("no place below this office has the code {code}"),
+        ),
+    }
 }
 
 /// Replaces `@name` by the record made before, and a name by the one record that bears it.
@@ -219,6 +242,7 @@ fn read_jsonl(path: &Path) -> Result<Vec<Planned>, OpsError> {
                 at,
                 ledger: line.ledger,
                 alias: line.id,
+                place: line.place,
                 inputs: line.fields.into_iter().map(|(id, one)| (id, value_text(one))).collect(),
             }),
             Err(error) => errors.push(format!("{at}: {error}")),

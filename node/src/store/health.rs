@@ -222,6 +222,27 @@ impl Reader<'_> {
         Ok(acked)
     }
 
+    /// Audit lines of a kind since a time: when, and what they say.
+    pub fn audit_since(
+        &self,
+        kind: &str,
+        since: UtcMillis,
+    ) -> Result<Vec<(UtcMillis, String)>, StoreError> {
+        let sql = "SELECT time_ms, text FROM ledger.audit WHERE kind = ?1 AND time_ms >= ?2";
+        let mut query = self.db.prepare_cached(sql)?;
+        let found = query
+            .query_map(params![kind, since.0], |row| Ok((UtcMillis(row.get(0)?), row.get(1)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    /// By how many milliseconds the clocks of offices on direct links differed when last met.
+    pub fn clock_differences(&self) -> Result<Vec<(PlaceId, i64)>, StoreError> {
+        let sql = "SELECT place, skew_ms FROM ledger.contact";
+        let mut query = self.db.prepare_cached(sql)?;
+        let found = query.query_map([], |row| Ok((rows::place(row, 0)?, row.get(1)?)))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
     /// The newest audit lines of some kinds, newest first.
     pub fn audit_of(
         &self,

@@ -359,6 +359,19 @@ impl Reader<'_> {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
+    /// Findings of a rule that stands in several ledgers, ledger by ledger.
+    pub fn rule_by_ledger(&self, rule: &str) -> Result<Vec<(String, u64, u64)>, StoreError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT r.ledger, sum(f.outcome = 'failed'), sum(f.outcome = 'unchecked') \
+             FROM finding f JOIN record r USING (is_ledger, place, record) WHERE f.rule = ?1 \
+             GROUP BY r.ledger ORDER BY r.ledger",
+        )?;
+        let found = query.query_map([rule], |row| {
+            Ok((row.get(0)?, rows::count(row, 1)?, rows::count(row, 2)?))
+        })?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
     /// Records by ledger.
     pub fn ledger_counts(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let mut query = self.db.prepare_cached(

@@ -25,7 +25,7 @@ impl Reader<'_> {
         let mut query = self.db.prepare_cached(
             "SELECT is_ledger, place, record, ledger, title, state, conflicts, 0, changed_ms, \
              is_void, row FROM record WHERE ledger = ?1 AND place = ?2 AND is_void = 0 \
-             AND is_ledger = 1 AND row <> '' ORDER BY title, record",
+             AND row <> '' ORDER BY title, record",
         )?;
         let mut found = query.query(params![ledger, place.0])?;
         while let Some(row) = found.next()? {

@@ -8,6 +8,7 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse as _, Response};
 use rust_xlsxwriter::{Format, Workbook, XlsxError};
 use serde::Deserialize;
+use taizhang_core::catalogue::Severity;
 use taizhang_core::id::PlaceId;
 use taizhang_core::time::UtcMillis;
 
@@ -80,6 +81,13 @@ struct Line {
     below: String,
 }
 
+/// What a rule about offices found.
+struct Found {
+    name: String,
+    text: String,
+    class: &'static str,
+}
+
 struct Event {
     time: String,
     kind: String,
@@ -102,6 +110,7 @@ struct Health {
     rows: Vec<Line>,
     previous: String,
     next: String,
+    found: Vec<Found>,
     events: Vec<Event>,
 }
 
@@ -259,6 +268,17 @@ fn chosen<'a>(
     (all.into_iter().skip(asked.page.saturating_mul(ROWS)).take(ROWS).collect(), total)
 }
 
+/// What rules about offices find there.
+fn found(replica: &Replica, place: PlaceId, english: bool) -> Result<Vec<Found>, PageError> {
+    let directives = replica.directives();
+    let line = |one: crate::office_rules::OfficeFinding| Found {
+        name: place_name(&directives, one.place),
+        text: format!("{} {}", one.rule, one.text.in_lang(english)),
+        class: if one.severity == Severity::Warn { "warn" } else { "bad" },
+    };
+    Ok(replica.office_findings(place)?.into_iter().map(line).collect())
+}
+
 /// Sync health of the offices below a place.
 ///
 /// # Errors
@@ -314,6 +334,7 @@ pub async fn show(
         rows,
         previous: if page > 0 { link(page - 1) } else { String::new() },
         next: if total > (page + 1) * ROWS { link(page + 1) } else { String::new() },
+        found: found(&replica, place, visitor.english)?,
         events: events
             .map(|(time, kind, text)| Event { time: time.local_text(), kind, text })
             .collect(),

@@ -1,16 +1,21 @@
 //! The first page, the sync page, language and person.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
+use taizhang_core::catalogue::{Catalogue, Ledger};
 
 use super::shell::{Shell, Visitor, onward, place_name, set_cookie};
 use super::words::word;
 use super::worklist::WorkLine;
 use super::{Page, PageError, Posted};
 use crate::driver::Replica;
+use crate::store::StoreError;
+use crate::store::read::Reader;
 
 struct RuleLine {
     id: String,
@@ -46,19 +51,63 @@ struct Home {
     ledgers: Vec<LedgerLine>,
 }
 
-/// Ledgers of this replica with their counts.
-pub fn ledger_lines(replica: &Replica, english: bool) -> Result<Vec<LedgerLine>, PageError> {
+/// Ledgers of one opinion of the document.
+pub struct Chapter {
+    /// Its name.
+    pub label: String,
+    /// Its ledgers, by name.
+    pub ledgers: Vec<LedgerLine>,
+}
+
+/// The opinions of the document in its order, by the sign with which its clauses are cited.
+const OPINIONS: [(&str, &str); 5] = [
+    ("〔增", "income"),
+    ("〔厕", "toilet"),
+    ("〔志", "motivation"),
+    ("〔车", "workshop"),
+    ("〔三", "implementation"),
+];
+
+/// Ledgers of this replica with their counts, by the opinion on which each rests.
+pub fn chapters(replica: &Replica, english: bool) -> Result<Vec<Chapter>, PageError> {
     let counts = replica.readers().with(|reader| reader.ledger_counts())?;
     let directives = replica.directives();
-    Ok(directives
-        .catalogue
-        .ledgers_for_people()
-        .map(|ledger| LedgerLine {
-            id: ledger.id.clone(),
-            label: ledger.label.in_lang(english).to_owned(),
-            count: counts.iter().find(|(id, _)| *id == ledger.id).map_or(0, |(_, count)| *count),
-        })
-        .collect())
+    let catalogue = &directives.catalogue;
+    let label = |of: &str| match of {
+        "" => word("home.other_ledgers", english).to_owned(),
+        of => catalogue.value_label("opinion", of, english),
+    };
+    let names = OPINIONS.iter().map(|(_, of)| *of).chain([""]);
+    let mut chapters: Vec<Chapter> =
+        names.map(|of| Chapter { label: label(of), ledgers: Vec::new() }).collect();
+    for ledger in catalogue.ledgers_for_people() {
+        let at = OPINIONS.iter().position(|(sign, _)| ledger.clause.starts_with(sign));
+        let count = counts.iter().find(|(id, _)| *id == ledger.id).map_or(0, |(_, count)| *count);
+        let (id, label) = (ledger.id.clone(), ledger.label.in_lang(english).to_owned());
+        chapters[at.unwrap_or(OPINIONS.len())].ledgers.push(LedgerLine { id, label, count });
+    }
+    chapters.retain(|chapter| !chapter.ledgers.is_empty());
+    Ok(chapters)
+}
+
+/// Findings by rule, and by ledger where a rule stands in several: rule, ledger, failed, unchecked.
+fn findings(
+    reader: &Reader<'_>,
+    catalogue: &Catalogue,
+) -> Result<Vec<(String, String, u64, u64)>, StoreError> {
+    let mut counts = Vec::new();
+    for (id, failed, unchecked) in reader.rule_counts()? {
+        let has = |ledger: &&Arc<Ledger>| ledger.rules.iter().any(|rule| rule.id == id);
+        let of: Vec<&Arc<Ledger>> = catalogue.ledgers.values().filter(has).collect();
+        if let [_, _, ..] = of.as_slice() {
+            let by_ledger = reader.rule_by_ledger(&id)?.into_iter();
+            counts.extend(by_ledger.map(|(ledger, one, two)| (id.clone(), ledger, one, two)));
+        } else {
+            let ledger = of.first().map(|one| one.id.clone()).unwrap_or_default();
+            counts.push((id, ledger, failed, unchecked));
+        }
+    }
+    Ok(counts)
 }
 
 /// What must be done today, what is wrong, what has arrived.
@@ -71,16 +120,15 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
     let english = visitor.english;
     let directives = replica.directives();
     let (counts, masked, conflicts) = replica.readers().with(|reader| {
-        Ok((reader.rule_counts()?, reader.masked_counts()?, reader.conflict_count()?))
+        let counts = findings(reader, &directives.catalogue)?;
+        Ok((counts, reader.masked_counts()?, reader.conflict_count()?))
     })?;
     let rules: Vec<RuleLine> = counts
         .into_iter()
-        .map(|(id, failed, unchecked)| {
-            let found = directives.catalogue.ledgers.values().find_map(|ledger| {
-                let rule = ledger.rules.iter().find(|rule| rule.id == id)?;
-                Some((ledger.id.clone(), rule.text.in_lang(english).to_owned()))
-            });
-            let (ledger, text) = found.unwrap_or_default();
+        .map(|(id, ledger, failed, unchecked)| {
+            let of = directives.catalogue.ledger(&ledger);
+            let rule = of.and_then(|of| of.rules.iter().find(|rule| rule.id == id));
+            let text = rule.map(|rule| rule.text.in_lang(english).to_owned()).unwrap_or_default();
             RuleLine { id, text, ledger, failed, unchecked }
         })
         .collect();
@@ -116,7 +164,11 @@ pub async fn show(State(replica): State<Replica>, visitor: Visitor) -> Page {
         void: masked.1,
         rules,
         chain,
-        ledgers: ledger_lines(&replica, english)?,
+        ledgers: chapters(&replica, english)?
+            .into_iter()
+            .flat_map(|chapter| chapter.ledgers)
+            .filter(|ledger| ledger.count > 0)
+            .collect(),
         work,
         shell,
     };

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use taizhang_core::catalogue::{Field, FieldKind, Ledger, Required, Text};
 
 use super::access::Need;
-use super::home::{LedgerLine, ledger_lines};
+use super::home::{Chapter, chapters};
 use super::reading::{Reading, ledger_of, may_list};
 use super::shell::{Shell, Visitor, place_name};
 use super::words::word;
@@ -30,7 +30,7 @@ const COLUMNS: usize = 4;
 #[template(path = "ledgers.html")]
 struct Index {
     shell: Shell,
-    ledgers: Vec<LedgerLine>,
+    chapters: Vec<Chapter>,
 }
 
 /// All ledgers.
@@ -40,7 +40,7 @@ struct Index {
 /// [`PageError`].
 pub async fn index(State(replica): State<Replica>, visitor: Visitor) -> Page {
     let shell = Shell::new(&replica, &visitor)?;
-    let page = Index { shell, ledgers: ledger_lines(&replica, visitor.english)? };
+    let page = Index { shell, chapters: chapters(&replica, visitor.english)? };
     Ok(Html(page.render()?))
 }
 

@@ -5,6 +5,7 @@ use taizhang_core::id::Level;
 use taizhang_core::rules::id_number;
 use taizhang_node::engine::values::{self, Source};
 
+use super::offices::Phase;
 use super::*;
 
 fn catalogue() -> Catalogue {
@@ -61,24 +62,33 @@ fn assert_reads(field: &Field, value: &Value, catalogue: &Catalogue) {
 }
 
 #[test]
-fn every_field_is_the_villages_and_reads_and_refers_to_a_line_before() {
+fn every_field_is_its_writers_and_reads_and_refers_to_a_line_before() {
     let catalogue = catalogue();
-    let mut before = BTreeMap::new();
-    for line in village(3, 200) {
+    let (mut before, mut titles) = (BTreeMap::new(), BTreeSet::new());
+    let above = [Level::City, Level::County, Level::Township];
+    let phase = |phase| above.map(|level| offices::written(level, phase)).concat();
+    let all = [phase(Phase::Above), village(3, 200), phase(Phase::Into)].concat();
+    for line in all {
         let ledger = catalogue.ledger(line.ledger).unwrap();
         for field in ledger.fields.iter().filter(|one| one.required == Required::Always) {
             assert!(line.fields.contains_key(&field.id), "{}: {}", line.id, field.id);
         }
         for (id, value) in &line.fields {
             let field = ledger.field(id).unwrap();
-            assert!(field.write.contains(&Level::Village), "{}: {id}", line.ledger);
+            assert!(field.write.contains(&line.level), "{}: {id}", line.ledger);
             assert_reads(field, value, &catalogue);
             if let FieldKind::Ref(to) = &field.kind {
-                let alias = text(&line, id).trim_start_matches('@');
-                assert_eq!(before.get(alias), Some(&to.as_str()), "{}: {id}", line.id);
+                let name = text(&line, id);
+                let known = match name.strip_prefix('@') {
+                    Some(alias) => before.get(alias) == Some(to),
+                    None => titles.contains(&(to.clone(), name.to_owned())),
+                };
+                assert!(known, "{}: {id} names {name}", line.id);
             }
         }
-        assert_eq!(before.insert(line.id.clone(), line.ledger), None, "{}", line.id);
+        titles.extend(offices::title_of(&line).map(|title| (line.ledger.to_owned(), title)));
+        let same = before.insert(line.id.clone(), line.ledger.to_owned());
+        assert_eq!(same, None, "{}", line.id);
     }
 }
 

@@ -1,0 +1,186 @@
+//! Boards: tables of a ledger that hang on a wall or stand on a screen, derived at the moment of reading:
+//! public contacts, prices of a shop, the platform of workshops (DOMAIN.md S03, S56). Nothing of a board
+//! is stored, so nobody can type a figure into it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::check::row_type;
+use super::expression::{Expression, Type};
+use super::{Catalogue, FieldKind, Ledger, Text, Uses};
+use crate::id::SliceKind;
+
+/// What a column shows.
+#[derive(Clone, Debug)]
+pub enum Shows {
+    /// A field, or `_place`, `_state`.
+    Field(String),
+    /// A whole number.
+    Number(Expression),
+    /// One whole number as a share of another, in percent with one decimal.
+    Share(Expression, Expression),
+}
+
+/// A column of a board.
+#[derive(Clone, Debug)]
+pub struct BoardColumn {
+    /// Its head.
+    pub label: Text,
+    /// What stands in it.
+    pub shows: Shows,
+}
+
+/// A table of records.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// Board id, unique in the ledger.
+    pub id: String,
+    /// Title.
+    pub label: Text,
+    /// Which records.
+    pub filter: Expression,
+    /// Columns in order.
+    pub columns: Vec<BoardColumn>,
+    /// Related rows that numbers read, by name.
+    pub uses: BTreeMap<String, Uses>,
+    /// Whether anybody may see it, without an account.
+    pub public: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawColumn {
+    zh: String,
+    en: String,
+    show: Option<String>,
+    number: Option<String>,
+    per: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBoardUses {
+    ledger: String,
+    by: String,
+}
+
+/// As written in a part.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBoard {
+    pub(super) id: String,
+    zh: String,
+    en: String,
+    #[serde(rename = "where")]
+    filter: String,
+    columns: Vec<RawColumn>,
+    #[serde(default)]
+    uses: BTreeMap<String, RawBoardUses>,
+    #[serde(default)]
+    public: bool,
+}
+
+impl RawBoard {
+    /// Reads what it says; names and types are checked later.
+    pub(super) fn read(self) -> Result<Board, String> {
+        let columns = self.columns.into_iter().map(column).collect::<Result<_, String>>()?;
+        let uses = self.uses.into_iter().map(|(name, uses)| {
+            let RawBoardUses { ledger, by } = uses;
+            (name, Uses { ledger, by, eq: "_id".into(), path: false, below: false })
+        });
+        Ok(Board {
+            id: self.id,
+            label: Text { zh: self.zh, en: self.en },
+            filter: Expression::compile(&self.filter)?,
+            columns,
+            uses: uses.collect(),
+            public: self.public,
+        })
+    }
+}
+
+fn column(raw: RawColumn) -> Result<BoardColumn, String> {
+    let label = Text { zh: raw.zh, en: raw.en };
+    let shows = match (raw.show, raw.number, raw.per) {
+        (Some(field), None, None) => Shows::Field(field),
+        (None, Some(number), None) => Shows::Number(Expression::compile(&number)?),
+        (None, Some(number), Some(per)) => {
+            Shows::Share(Expression::compile(&number)?, Expression::compile(&per)?)
+        }
+        _ => return Err(format!("column {}: `show`, or `number` with or without `per`", label.en)),
+    };
+    Ok(BoardColumn { label, shows })
+}
+
+/// What is wrong with a board: `scope` holds the names of the ledger's row.
+pub(super) fn check(
+    board: &Board,
+    ledger: &Ledger,
+    catalogue: &Catalogue,
+    mut scope: BTreeMap<String, Type>,
+) -> Result<(), String> {
+    match board.filter.check(&scope)? {
+        Type::Bool | Type::Any => {}
+        _ => return Err("`where` is no truth value".into()),
+    }
+    for (name, uses) in &board.uses {
+        let related = catalogue.ledger(&uses.ledger);
+        let related = related.filter(|one| one.field(&uses.by).is_some());
+        let related = related.ok_or_else(|| format!("`{name}`: no such ledger and field"))?;
+        if related.slice != SliceKind::Ledger || ledger.slice != SliceKind::Ledger {
+            return Err(format!("`{name}`: numbers are of rows of the same slice"));
+        }
+        scope.insert(name.clone(), Type::List(Box::new(Type::Row(row_type(related).into()))));
+    }
+    for column in &board.columns {
+        let numbers = match &column.shows {
+            Shows::Field(id) => {
+                shows_field(id, ledger, board.public)?;
+                continue;
+            }
+            Shows::Number(number) => vec![number],
+            Shows::Share(number, per) => vec![number, per],
+        };
+        for number in numbers {
+            match number.check(&scope)? {
+                Type::Int | Type::Any => {}
+                _ => return Err(format!("`{}` is no whole number", number.source())),
+            }
+            if board.public && reads_personal(number, board, ledger, catalogue) {
+                return Err(format!("`{}` reads what no board shows", number.source()));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn shows_field(id: &str, ledger: &Ledger, public: bool) -> Result<(), String> {
+    if ["_place", "_state"].contains(&id) {
+        return Ok(());
+    }
+    let field = ledger.field(id).ok_or_else(|| format!("no field `{id}`"))?;
+    if !field.is_printed() || (public && field.privacy > 0) {
+        return Err(format!("`{id}` must not stand on a board"));
+    }
+    match field.kind {
+        FieldKind::Attach | FieldKind::Log(_) => Err(format!("`{id}` does not fit a column")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a number of a public board adds up anything of people but their count.
+fn reads_personal(
+    number: &Expression,
+    board: &Board,
+    ledger: &Ledger,
+    catalogue: &Catalogue,
+) -> bool {
+    let related = board.uses.values().filter_map(|uses| catalogue.ledger(&uses.ledger));
+    let all = related.map(|one| &**one).chain([ledger]);
+    let mut hidden = all.flat_map(|one| one.fields.iter().filter(|field| field.privacy > 1));
+    hidden.any(|field| {
+        let selected = format!(".{}", field.id);
+        number.reads(&field.id) || number.source().contains(&selected)
+    })
+}

@@ -1,0 +1,248 @@
+//! Rules about places, policy, clocks and disclosure, which no single record shows: codes of the tree
+//! (R-REG), versions of parameters (R-PAR-02), silence and clocks (R-SYN), bulk looks at personal data
+//! (R-PRV-01). Like rules of the catalogue they say what they find and change nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use taizhang_core::catalogue::{Severity, Text};
+use taizhang_core::directives::Directives;
+use taizhang_core::id::PlaceId;
+use taizhang_core::place::Tree;
+use taizhang_core::place::event::PlaceEvent;
+use taizhang_core::place::import::nests;
+use taizhang_core::record::value::Value;
+use taizhang_core::time::{Date, UtcMillis};
+
+use crate::driver::{Replica, clock};
+use crate::health::OfficeState;
+use crate::ops::OpsError;
+
+/// Records that one login may reveal within [`REVEALED_WITHIN_MS`] before R-PRV-01 names it: a day's
+/// casework needs fewer.
+pub const REVEALED_MAX: usize = 30;
+/// Time in which they are counted: a day, in milliseconds.
+pub const REVEALED_WITHIN_MS: i64 = 24 * 3_600_000;
+/// Places named one by one by a rule; more are counted by the pages of health.
+const NAMED_MAX: usize = 50;
+
+/// Something found about an office.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OfficeFinding {
+    /// The rule.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which place it is about.
+    pub place: PlaceId,
+    /// What a person reads.
+    pub text: Text,
+}
+
+fn found(
+    rule: &'static str,
+    severity: Severity,
+    place: PlaceId,
+    zh: String,
+    en: String,
+) -> OfficeFinding {
+    OfficeFinding { rule, severity, place, text: Text { zh, en } }
+}
+
+/// Codes that do not continue their parent's, codes used twice, and places that ended without a
+/// successor (R-REG-01 to 03).
+pub fn tree_findings(tree: &Tree, day: Date) -> Vec<OfficeFinding> {
+    let merges = tree.history().events().filter_map(|event| match &event.event {
+        PlaceEvent::Merge { place, into } => Some((*place, *into)),
+        _ => None,
+    });
+    let merged: BTreeMap<PlaceId, PlaceId> = merges.collect();
+    let mut all = Vec::new();
+    let mut by_code: BTreeMap<&str, Vec<PlaceId>> = BTreeMap::new();
+    for place in tree.iter().filter(|place| !merged.contains_key(&place.id)) {
+        by_code.entry(place.code_on(day)).or_default().push(place.id);
+        let parent = tree.parent(place.id).and_then(|id| tree.place(id));
+        if let Some(parent) = parent
+            && !nests(place.code_on(day), parent.code_on(day), parent.level)
+        {
+            let (code, upper) = (place.code_on(day), parent.code_on(day));
+            all.push(found(
+                "R-REG-01",
+                Severity::Violation,
+                place.id,
+                format!("代码{code}与上级代码{upper}不衔接,应由市级改码"),
+                format!("the code {code} does not continue {upper}; the city gives it a new one"),
+            ));
+        }
+    }
+    for (code, places) in by_code.into_iter().filter(|(_, places)| places.len() > 1) {
+        all.extend(places.into_iter().map(|place| {
+            let zh = format!("代码{code}同时用于两个在用区划");
+            found(
+                "R-REG-02",
+                Severity::Violation,
+                place,
+                zh,
+                format!("the code {code} is in use twice"),
+            )
+        }));
+    }
+    for (place, into) in merged {
+        if tree.place(into).is_none() {
+            let (zh, en) = ("已撤并,但没有承接单位", "ended without a successor");
+            all.push(found("R-REG-03", Severity::Violation, place, zh.into(), en.into()));
+        }
+    }
+    all
+}
+
+/// Parameters whose versions leave a gap before their first day, or give two values for one day
+/// (R-PAR-02).
+pub fn policy_findings(directives: &Directives, today: Date) -> Vec<OfficeFinding> {
+    let today = today.to_string();
+    let mut all = Vec::new();
+    for (place, versions) in &directives.policies {
+        let mut days: BTreeMap<&str, BTreeMap<&str, BTreeSet<String>>> = BTreeMap::new();
+        for version in versions {
+            for (param, value) in &version.values {
+                let of = days.entry(param).or_default().entry(&version.effective_from).or_default();
+                of.insert(shown(value));
+            }
+        }
+        for (param, days) in days {
+            let label = directives.catalogue.params.get(param).map(|one| one.label.clone());
+            let label = label.unwrap_or_default();
+            for (day, _) in days.iter().filter(|(_, values)| values.len() > 1) {
+                all.push(found(
+                    "R-PAR-02",
+                    Severity::Violation,
+                    *place,
+                    format!("参数「{}」自{day}起有两个不同的值,以后发布的为准", label.zh),
+                    format!("{} has two values from {day}; the later one holds", label.en),
+                ));
+            }
+            if let Some((first, _)) = days.first_key_value()
+                && **first > *today
+                && days.len() == 1
+            {
+                all.push(found(
+                    "R-PAR-02",
+                    Severity::Violation,
+                    *place,
+                    format!("参数「{}」在{first}之前没有版本", label.zh),
+                    format!("{} has no version before {first}", label.en),
+                ));
+            }
+        }
+    }
+    all
+}
+
+fn shown(value: &Value) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Clocks that differ by more than is allowed (R-SYN-02): places and differences in milliseconds.
+pub fn clock_findings(skews: &[(PlaceId, i64)], allowed_minutes: i64) -> Vec<OfficeFinding> {
+    let allowed = allowed_minutes.saturating_mul(60_000);
+    let wrong = skews.iter().filter(|(_, skew)| skew.saturating_abs() > allowed);
+    wrong
+        .map(|(place, skew)| {
+            let minutes = skew / 60_000;
+            found(
+                "R-SYN-02",
+                Severity::Warn,
+                *place,
+                format!("该单位电脑时钟与本机相差{minutes}分钟,请校时"),
+                format!("its clock differs by {minutes} minutes; set it right"),
+            )
+        })
+        .collect()
+}
+
+/// Logins that revealed more records within a day than casework needs (R-PRV-01), from lines of the
+/// audit: when, and what it says.
+pub fn disclosure_findings(
+    lines: &[(UtcMillis, String)],
+    own: PlaceId,
+    now: UtcMillis,
+) -> Vec<OfficeFinding> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for (time, text) in lines.iter().filter(|(time, _)| now.since(*time) <= REVEALED_WITHIN_MS) {
+        debug_assert!(time.0 > 0, "the audit dates its lines");
+        if let Some((login, _)) = text.split_once(" saw ") {
+            *counts.entry(login).or_default() += 1;
+        }
+    }
+    let many = counts.into_iter().filter(|(_, count)| *count > REVEALED_MAX);
+    many.map(|(login, count)| {
+        found(
+            "R-PRV-01",
+            Severity::Violation,
+            own,
+            format!("账号{login}一天内查看了{count}条未遮盖的个人信息,请核实用途"),
+            format!("{login} revealed {count} records within a day; ask what for"),
+        )
+    })
+    .collect()
+}
+
+impl Replica {
+    /// What the rules about offices find at and below a place.
+    ///
+    /// # Errors
+    ///
+    /// [`OpsError`].
+    pub fn office_findings(&self, under: PlaceId) -> Result<Vec<OfficeFinding>, OpsError> {
+        let (directives, now, own) = (self.directives(), clock::now(), self.place());
+        let mut all = tree_findings(&directives.tree, now.date());
+        all.extend(policy_findings(&directives, now.date()));
+        let days = self.view()?.silence_days;
+        let silent =
+            self.offices(under)?.into_iter().filter(|one| one.state == OfficeState::Silent);
+        all.extend(silent.filter_map(|one| {
+            let (days, heard) = (days?, one.known.heard.local_text());
+            let zh = format!("超过{days}天没有消息,最后一次{heard}");
+            let en = format!("silent for more than {days} days, last heard of {heard}");
+            Some(found("R-SYN-01", Severity::Warn, one.place, zh, en))
+        }));
+        let (skews, seen) = self.readers().with(|reader| {
+            let since = now.plus(-REVEALED_WITHIN_MS);
+            Ok((reader.clock_differences()?, reader.audit_since("revealed", since)?))
+        })?;
+        let param = directives.param("max_clock_skew_minutes", own, now.date()).value;
+        if let Some(Value::Int(minutes)) = param {
+            all.extend(clock_findings(&skews, minutes));
+        }
+        all.extend(disclosure_findings(&seen, own, now));
+        all.retain(|one| directives.tree.is_above_or_same(under, one.place));
+        all.sort_by(|one, two| (one.rule, one.place).cmp(&(two.rule, two.place)));
+        all.truncate(NAMED_MAX);
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UtcMillis = UtcMillis(1_530_000_000_000);
+
+    #[test]
+    fn a_clock_may_differ_by_as_much_as_is_allowed_and_no_more() {
+        let place = PlaceId([1; 8]);
+        let at = |minutes: i64| clock_findings(&[(place, minutes * 60_000)], 1440).len();
+        assert_eq!((at(1440), at(-1440), at(1441), at(-1441)), (0, 0, 1, 1));
+    }
+
+    #[test]
+    fn a_day_of_many_looks_is_named_and_many_days_of_few_are_not() {
+        let own = PlaceId([1; 8]);
+        let line = |age: i64| (NOW.plus(-age), "clerk saw record 00".to_owned());
+        let lines = |count: usize, age: i64| vec![line(age); count];
+        let named = |lines: Vec<_>| disclosure_findings(&lines, own, NOW).len();
+        assert_eq!(named(lines(REVEALED_MAX, 0)), 0);
+        assert_eq!(named(lines(REVEALED_MAX + 1, 0)), 1);
+        let old = [lines(REVEALED_MAX, 0), lines(9, REVEALED_WITHIN_MS + 1)].concat();
+        assert_eq!(named(old), 0);
+    }
+}
