@@ -42,4 +42,5 @@ mod sheets;
 mod slow_line;
 mod swarm;
 mod tidy;
+mod tour;
 mod weeks;

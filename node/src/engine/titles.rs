@@ -130,8 +130,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The one record of a ledger with that title, or that name in the title's first field, among those
-    /// to which rows at a place may refer.
+    /// The one record of a ledger with that title, or with that name in the first field of its title that
+    /// has it anywhere, among those to which rows at a place may refer.
     ///
     /// # Errors
     ///
@@ -149,9 +149,12 @@ impl Engine {
         for slice in self.named_slices(place, &ledger) {
             found.extend(self.by_stored_title(slice, &ledger.id, title)?);
         }
-        if let Some(first) = ledger.title.first().filter(|_| found.is_empty()) {
+        for field in &ledger.title {
+            if !found.is_empty() {
+                break;
+            }
             for slice in self.named_slices(place, &ledger) {
-                found.extend(self.by_field(slice, &ledger.id, first, title)?);
+                found.extend(self.by_field(slice, &ledger.id, field, title)?);
             }
         }
         found.sort_unstable();
