@@ -225,7 +225,58 @@ impl Replica {
 mod tests {
     use super::*;
 
+    use taizhang_core::id::{Actor, AuthorId, Epoch, Level, RecordId, SealKey, SliceId};
+    use taizhang_core::place::event::DatedEvent;
+    use taizhang_core::place::{Dated, Place};
+
     const NOW: UtcMillis = UtcMillis(1_530_000_000_000);
+    const DAY: Date = Date { year: 2018, month: 6, day: 1 };
+
+    fn place(byte: u8, level: Level, code: &str) -> Place {
+        let dated = |value: &str| vec![Dated { from: "2018-01-01".into(), value: value.into() }];
+        let id = PlaceId([byte; 8]);
+        Place { id, level, names: dated("某地"), codes: dated(code) }
+    }
+
+    /// A city, a county and two townships with these codes.
+    fn tree(townships: [&str; 2]) -> Tree {
+        let mut tree = Tree::default();
+        tree.set_root(place(1, Level::City, "411400000000"));
+        tree.add(PlaceId([1; 8]), place(2, Level::County, "411423000000"));
+        for (byte, code) in (3..).zip(townships) {
+            tree.add(PlaceId([2; 8]), place(byte, Level::Township, code));
+        }
+        tree
+    }
+
+    fn rules(tree: &Tree) -> Vec<(&'static str, u8)> {
+        tree_findings(tree, DAY).iter().map(|one| (one.rule, one.place.0[0])).collect()
+    }
+
+    #[test]
+    fn codes_of_the_tree_nest_and_are_used_once() {
+        assert!(rules(&tree(["411423101000", "411423102000"])).is_empty());
+        assert_eq!(rules(&tree(["411423101000", "411426102000"])), [("R-REG-01", 4)]);
+        let twice = rules(&tree(["411423101000", "411423101000"]));
+        assert_eq!(twice, [("R-REG-02", 3), ("R-REG-02", 4)]);
+    }
+
+    #[test]
+    fn a_place_that_ends_has_a_successor() {
+        for (into, found) in [(4, vec![]), (9, vec![("R-REG-03", 3)])] {
+            let first = tree(["411423101000", "411423102000"]);
+            let mut tree = first.clone();
+            let author = AuthorId { key: SealKey([7; 32]), epoch: Epoch([0; 16]) };
+            let actor: Actor = author.actor();
+            let event = DatedEvent {
+                from: "2018-05-01".into(),
+                event: PlaceEvent::Merge { place: PlaceId([3; 8]), into: PlaceId([into; 8]) },
+                position: (SliceId::directive(PlaceId([2; 8])), author, 0),
+            };
+            tree.apply_event((1, actor, RecordId([1; 16])), event, &first);
+            assert_eq!(rules(&tree), found, "{into}");
+        }
+    }
 
     #[test]
     fn a_clock_may_differ_by_as_much_as_is_allowed_and_no_more() {

@@ -213,6 +213,7 @@ async fn silent_offices_come_first() {
     let (silent, heard) = (page.find("地6</td>").unwrap(), page.find("地5</td>").unwrap());
     assert!(silent < heard, "{page}");
     assert!(page.contains("失联 自 30天前"), "{page}");
+    assert!(page.contains("R-SYN-01 超过7天没有消息"), "{page}");
     let only = hub.page("/health?silent=1").await;
     assert!(only.contains("地6</td>") && !only.contains("地5</td>"), "{only}");
     let sheet = hub.get("/health/export?silent=1").await;

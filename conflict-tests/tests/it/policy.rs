@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use conflict_tests::world::{Node, START, World, clerk};
+use taizhang_core::catalogue::{Catalogue, FieldKind, Localise, Param};
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{Level, RecordId, SliceId};
 use taizhang_core::policy::InForce;
@@ -16,6 +17,7 @@ use taizhang_node::driver::{Replica, clock};
 use taizhang_node::engine::draft::{Draft, DraftState, NewDraft, check_second, earlier};
 use taizhang_node::engine::policy::NewPolicy;
 use taizhang_node::engine::values::Source;
+use taizhang_node::office_rules::policy_findings;
 use taizhang_node::ops::{Request, silent};
 use taizhang_node::preview::{Tally, compare, locals};
 use taizhang_node::reach::version;
@@ -194,6 +196,103 @@ fn values_are_those_of_their_vocabularies() {
     draft("four_haves_levels", "household_way").unwrap();
     let weights = "duty=30,policy=10,work=40,supervision=10,satisfaction=10";
     draft("bulletin_score_weights", weights).unwrap();
+}
+
+/// A value that a parameter takes.
+fn sound(catalogue: &Catalogue, param: &Param) -> Value {
+    if let Some(initial) = &param.initial {
+        return initial.clone();
+    }
+    let of = |vocab: &str| catalogue.vocabs[vocab].values.clone();
+    match &param.kind {
+        FieldKind::Bool => true.into(),
+        FieldKind::Int | FieldKind::Money | FieldKind::Year => param.min.unwrap_or(1).into(),
+        FieldKind::Date => "2018-12-31".into(),
+        FieldKind::Bands => "0=1,300000=2".into(),
+        FieldKind::Enum(vocab) | FieldKind::Set(vocab) => of(vocab)[0].0.as_str().into(),
+        FieldKind::Weights(vocab) => {
+            let names: Vec<String> = of(vocab).into_iter().map(|(id, _)| id).collect();
+            let rest = names.iter().skip(1).map(|name| format!("{name}=0"));
+            let all: Vec<String> = [format!("{}=100", names[0])].into_iter().chain(rest).collect();
+            all.join(",").into()
+        }
+        _ => "样本".into(),
+    }
+}
+
+fn publish_one(
+    world: &mut World,
+    node: Node,
+    param: &str,
+    value: Value,
+) -> Result<RecordId, String> {
+    let policy = NewPolicy {
+        doc_no: format!("试办〔2018〕{param}"),
+        title: "参数".into(),
+        effective_from: "2018-06-01".into(),
+        values: BTreeMap::from([(param.to_owned(), value)]),
+    };
+    world.job(node, |engine, now| engine.publish_policy(&policy, &clerk(), now))
+}
+
+/// Goal: every parameter is published by the level that owns it and by no other, within its bounds and not
+/// beyond them, and is in force in a village from its day on.
+#[test]
+fn every_parameter_reaches_the_village_and_keeps_its_bounds() {
+    let mut world = World::new(73, 4, None);
+    let catalogue = Arc::clone(&world.engine(CITY).directives.catalogue);
+    let mut published = BTreeMap::new();
+    for param in catalogue.params.values() {
+        let (owner, other) = match param.owner {
+            Level::County => (COUNTY, CITY),
+            _ => (CITY, TOWNSHIP),
+        };
+        let value = sound(&catalogue, param);
+        for wrong in [param.min.map(|min| min - 1), param.max.map(|max| max + 1)] {
+            let Some(wrong) = wrong else { continue };
+            let refused = publish_one(&mut world, owner, &param.id, wrong.into());
+            assert!(refused.is_err(), "{}: {wrong} is out of its bounds", param.id);
+        }
+        assert!(publish_one(&mut world, other, &param.id, value.clone()).is_err(), "{}", param.id);
+        if param.localise == Localise::None {
+            let local = publish_one(&mut world, COUNTY, &param.id, value.clone());
+            assert!(local.is_err(), "{} is the city's alone", param.id);
+        }
+        publish_one(&mut world, owner, &param.id, value.clone())
+            .unwrap_or_else(|error| panic!("{}: {error}", param.id));
+        published.insert(param.id.clone(), value);
+    }
+    assert!(world.settle(4000));
+    let place = world.replicas[VILLAGE].place;
+    let day = |text| Date::parse(text).unwrap();
+    for (id, value) in &published {
+        let directives = &world.engine(VILLAGE).directives;
+        let of = |date| directives.param(id, place, day(date)).value;
+        assert_eq!(of("2018-06-01").as_ref(), Some(value), "{id}");
+        let before = catalogue.params[id].initial.as_ref();
+        assert_eq!(of("2018-05-31").as_ref(), before, "{id} before its day");
+    }
+    println!("{} parameters", published.len());
+}
+
+/// Goal: two values for one day and a gap before the first day are named (R-PAR-02).
+#[test]
+fn versions_that_overlap_or_leave_a_gap_are_named() {
+    let mut world = World::new(74, 4, None);
+    let day = |text| Date::parse(text).unwrap();
+    let found = |world: &mut World, on| {
+        let found = policy_findings(&world.engine(CITY).directives, day(on));
+        found.into_iter().map(|one| one.text.en).collect::<Vec<_>>()
+    };
+    assert!(found(&mut world, "2018-06-01").is_empty());
+    // Never set before: unknown until its first day.
+    world.publish_from(CITY, "一号", "2018-07-01", PARAM, 7).unwrap();
+    let gap = found(&mut world, "2018-06-01");
+    assert!(gap.len() == 1 && gap[0].contains("no version before 2018-07-01"), "{gap:?}");
+    assert!(found(&mut world, "2018-07-01").is_empty());
+    world.publish_from(CITY, "二号", "2018-07-01", PARAM, 10).unwrap();
+    let twice = found(&mut world, "2018-07-01");
+    assert!(twice.len() == 1 && twice[0].contains("two values from 2018-07-01"), "{twice:?}");
 }
 
 /// Goal: a version needs a second person from the command line too.

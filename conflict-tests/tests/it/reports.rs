@@ -326,6 +326,19 @@ fn what_is_not_over_or_not_declared_is_not_frozen() {
     assert!(Date::parse("2018-05-31").is_some_and(|day| day < stage.world.now.date()));
 }
 
+/// Days of grace: data still enter until the last of them, so the report is frozen on the day after it.
+#[test]
+fn a_report_waits_for_the_days_of_grace() {
+    let mut stage = may();
+    let (from, days) = ("2018-05-01", "late_data_grace_days");
+    stage.world.publish_from(CITY, "试办〔2018〕9号", from, days, 5).unwrap();
+    stage.sync();
+    let refused = try_freeze(&mut stage, COUNTY, "2018-05", "").unwrap_err();
+    assert!(refused.contains("from 2018-06-06"), "{refused}");
+    stage.date("2018-06-06");
+    try_freeze(&mut stage, COUNTY, "2018-05", "").unwrap();
+}
+
 /// Every declared report can be made of an empty city and of a filled one.
 #[test]
 fn every_report_can_be_made() {

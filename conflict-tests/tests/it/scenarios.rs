@@ -38,6 +38,7 @@ scenarios! {
     s09_a_pc_restored_from_an_old_image = 9;
     s10_two_pcs_in_one_village = 10;
     s11_a_wrong_clock = 11;
+    s12_late_data_after_the_cut_off = 12;
     s13_a_local_value_covered_by_a_stricter_one = 13;
     s14_voided_and_verified_apart = 14;
     s15_star_rating_steps_out_of_order = 15;
@@ -55,6 +56,7 @@ scenarios! {
     s27_one_receipt_entered_twice = 27;
     s28_the_catalogue_is_upgraded = 28;
     s29_sync_breaks_in_the_middle = 29;
+    s30_edits_while_inspectors_are_there = 30;
     s31_a_withdrawal_crosses_a_payment = 31;
 }
 
@@ -66,7 +68,7 @@ fn the_page_of_conflicts_says_what_the_scenarios_show() {
          Generated from the scenario tests (`conflict-tests/src/scenarios/`), which play each of these \
          under calm and rough links, give the segments again in other orders and partly twice, and \
          compare slice hashes, findings and conflict ids. Numbers are those of the domain \
-         specification; 12 and 30 come with reports.\n",
+         specification.\n",
     );
     for one in all() {
         let (zh, en) = one.title;

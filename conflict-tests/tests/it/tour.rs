@@ -45,8 +45,10 @@ struct Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        // Its offices end with it: they read the end of their input.
-        drop(self.process.kill());
+        // Its offices end with it; if it does not hear, it is killed.
+        if writeln!(self.typed, "end").is_err() {
+            drop(self.process.kill());
+        }
         drop(self.process.wait());
     }
 }
@@ -74,7 +76,7 @@ impl Demo {
                 assert_eq!(number, pages.len());
                 pages.push(address.trim_end_matches('/').to_owned());
             }
-            if line.starts_with("Ctrl-C") {
+            if line.starts_with("结束演示") {
                 break;
             }
         }

@@ -231,7 +231,9 @@ fn read_row(ledger: &Ledger, table: &Table) -> Result<(RecordId, Row), String> {
                 for line in tables(key, value)? {
                     let part = |name: &str| line.get(name).and_then(toml::Value::as_str);
                     let to = part("to").ok_or("a step needs `to`")?.to_owned();
-                    state.steps.push(step(to, part("date").unwrap_or_default()));
+                    let mut taken = step(to, part("date").unwrap_or_default());
+                    taken.level = part("level").map_or(Ok(taken.level), level_of)?;
+                    state.steps.push(taken);
                 }
             }
             _ => put(ledger, &mut row, key, value)?,
@@ -239,6 +241,11 @@ fn read_row(ledger: &Ledger, table: &Table) -> Result<(RecordId, Row), String> {
     }
     row.state = ledger.workflow.is_some().then_some(state);
     Ok((id, row))
+}
+
+fn level_of(word: &str) -> Result<Level, String> {
+    let found = Level::ALL.into_iter().find(|level| level.name() == word);
+    found.ok_or_else(|| format!("no level `{word}`"))
 }
 
 fn step(to: String, date: &str) -> Step {
@@ -259,9 +266,7 @@ fn put(ledger: &Ledger, row: &mut Row, key: &str, value: &toml::Value) -> Result
                 let mut values = BTreeMap::new();
                 for (name, value) in line {
                     if name == "_level" {
-                        let word = text(name, value)?;
-                        let found = Level::ALL.into_iter().find(|level| level.name() == word);
-                        level = found.ok_or_else(|| format!("no level `{word}`"))?;
+                        level = level_of(text(name, value)?)?;
                         continue;
                     }
                     let column = columns.iter().find(|column| column.id == *name);

@@ -15,10 +15,10 @@ pub(super) fn show(offices: &[Office], login: &str, password: &str) {
     println!(
         "\n断开、恢复某单位的网络 · to cut an office off and to restore its link:  cut 7  heal 7"
     );
-    println!("Ctrl-C ends the demo / 按 Ctrl-C 结束");
+    println!("结束演示 · to end the demo:  end  (Ctrl-C)");
 }
 
-/// Does what is typed, until the demo is ended.
+/// Does what is typed, until `end`.
 pub(super) fn obey(offices: &[Office]) {
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let mut words = line.split_whitespace();
@@ -30,7 +30,8 @@ pub(super) fn obey(offices: &[Office]) {
                 println!("{verb} {number} ✓");
             }
             ("", _) => {}
-            _ => println!("cut N | heal N; N is the number of an office below the city"),
+            ("end", _) => return,
+            _ => println!("cut N | heal N | end; N is the number of an office below the city"),
         }
     }
     // Nobody types: the offices stay until the process is ended.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use taizhang_core::calendar::Calendar;
 use taizhang_core::catalogue::Report;
 use taizhang_core::catalogue::report::Every;
 use taizhang_core::directives::Directives;
@@ -120,15 +121,32 @@ pub(super) fn filed_in_time(
     Ok(of.filter(|one| one.is_in_time()).map(|one| one.place).collect())
 }
 
+/// What happens to a report's day that is no working day.
+const ROLL: &str = "monthly_report_roll";
+
 /// Until when an office owes a report of a period.
 pub fn due_on(
     directives: &Directives,
+    calendar: &Calendar,
     report: &Report,
     place: PlaceId,
     period: Period,
 ) -> Option<Date> {
     let day = directives.param(report.due_day.as_ref()?, place, period.last()).value?.as_int()?;
-    Some(period.due(day))
+    let roll = directives.param(ROLL, place, period.last()).value;
+    Some(rolled(period.due(day), roll.as_ref().and_then(Value::as_text), calendar))
+}
+
+/// The day, or the working day before or after it, as the parameter says.
+fn rolled(day: Date, roll: Option<&str>, calendar: &Calendar) -> Date {
+    match roll {
+        Some("next_workday") => calendar.after(day.plus_days(-1), 1),
+        Some("previous_workday") => {
+            let days = (0..31).map(|back| day.plus_days(-back));
+            days.into_iter().find(|day| calendar.is_workday(*day)).unwrap_or(day)
+        }
+        _ => day,
+    }
 }
 
 /// What an office owes.
@@ -171,6 +189,7 @@ pub fn duties(
     today: Date,
     back: usize,
 ) -> Result<Vec<Duty>, StoreError> {
+    let calendar = reader.calendar()?;
     let mut newest: BTreeMap<(PlaceId, String, String), Filing> = BTreeMap::new();
     let mut first: BTreeMap<(PlaceId, String, String), String> = BTreeMap::new();
     for one in filings(reader, places)? {
@@ -192,7 +211,7 @@ pub fn duties(
             let wanted = if report.every == Every::Month { back } else { 1 };
             for _ in 0..wanted {
                 period = period.before();
-                let due = due_on(directives, report, *place, period);
+                let due = due_on(directives, &calendar, report, *place, period);
                 let key = (*place, report.id.clone(), period.to_string());
                 let filing = newest.remove(&key);
                 found.push(Duty {
@@ -207,4 +226,28 @@ pub fn duties(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fifth of May 2018 was a Saturday; the fifth of October lies in the holiday of that week.
+    #[test]
+    fn a_day_of_rest_stays_or_rolls_as_the_parameter_says() {
+        let day = |text: &str| Date::parse(text).unwrap();
+        let off = (1..=7).map(|of| (Date::new(2018, 10, of).unwrap(), false));
+        let calendar = Calendar::new(off);
+        for (from, roll, to) in [
+            ("2018-05-05", "none", "2018-05-05"),
+            ("2018-05-05", "next_workday", "2018-05-07"),
+            ("2018-05-05", "previous_workday", "2018-05-04"),
+            ("2018-06-05", "next_workday", "2018-06-05"),
+            ("2018-06-05", "previous_workday", "2018-06-05"),
+            ("2018-10-05", "next_workday", "2018-10-08"),
+            ("2018-10-05", "previous_workday", "2018-09-28"),
+        ] {
+            assert_eq!(rolled(day(from), Some(roll), &calendar), day(to), "{from} {roll}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{RecordId, SliceId, hex};
 use taizhang_core::limits::FRONTIER_HEADS_MAX;
 use taizhang_core::record::attachment::{Attachment, BlobRef, Media};
-use taizhang_core::time::UtcMillis;
+use taizhang_core::time::{Date, UtcMillis};
 
 use super::due::{due_on, versions};
 use super::make::Maker;
@@ -18,6 +18,9 @@ use crate::engine::values::Source;
 use crate::store::StoreError;
 use crate::store::blobs::blob_path;
 use crate::store::read::Readers;
+
+/// The parameter with the days after a period in which its data still enter.
+const GRACE: &str = "late_data_grace_days";
 
 /// What to freeze.
 #[derive(Clone, Debug)]
@@ -53,6 +56,21 @@ impl Engine {
         Ok((std::sync::Arc::clone(report), period))
     }
 
+    /// That the days have passed in which data of the period still enter its report: what comes later is
+    /// late (R-RPT-04).
+    fn grace_is_over(&self, period: Period, today: Date) -> Result<(), CommandError> {
+        let grace = self.directives.param(GRACE, self.place(), period.last()).value;
+        let days = grace.and_then(|value| value.as_int()).unwrap_or(0);
+        let first = period.last().plus_days(days + 1);
+        if first > today {
+            return refuse(
+                format!("本期数据可补入到{}日,{first}起可以定稿", first.plus_days(-1)),
+                format!("data of the period still enter; it can be frozen from {first}"),
+            );
+        }
+        Ok(())
+    }
+
     /// Makes a report from everything that is here, and keeps it with what it was read from. Makes its
     /// own transactions; writing waits meanwhile.
     ///
@@ -69,6 +87,7 @@ impl Engine {
         if period.last() >= now.date() {
             return refuse("本期尚未结束,不能定稿", "the period is not over yet");
         }
+        self.grace_is_over(period, now.date())?;
         self.come_to_rest(now)?;
         let readers = Readers::new(self.store.folder());
         let place = self.place();
@@ -87,7 +106,8 @@ impl Engine {
                 format!("{office}: {}; it cannot be frozen", what.en),
             );
         }
-        let due = due_on(&self.directives, &report, place, period);
+        let calendar = readers.with(|reader| reader.calendar())?;
+        let due = due_on(&self.directives, &calendar, &report, place, period);
         let late = due.is_some_and(|due| due < now.date());
         if late && ask.late_reason.trim().is_empty() {
             return refuse("已过报送期限,请填写迟报原因", "it is late: say why");

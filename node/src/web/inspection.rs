@@ -50,7 +50,7 @@ const PINS_PER_ENTRY: usize = 40;
 
 /// What an office held of a place's ledgers when a round began.
 #[derive(Clone, Debug)]
-pub(super) struct Pin {
+pub struct Pin {
     /// Title of the round.
     pub(super) title: String,
     /// The day.
@@ -74,7 +74,7 @@ impl Pin {
     }
 
     /// Whether a change was not held yet; an own one that is not sealed is newer than any pin.
-    pub(super) fn is_after(&self, standing: Option<&Standing>) -> bool {
+    pub fn is_after(&self, standing: Option<&Standing>) -> bool {
         standing.is_none_or(|one| {
             let feed = feed_word(one.feed.lane, one.feed.author);
             one.number >= self.heads.get(&feed).copied().unwrap_or(0)
@@ -183,7 +183,7 @@ pub(super) fn pins(replica: &Replica, place: PlaceId) -> Result<Vec<Pin>, PageEr
 }
 
 /// The first pin of a place: what comes after it never becomes older.
-pub(super) fn pin_of(title: &str, row: &Row, place: PlaceId) -> Option<Pin> {
+pub fn pin_of(title: &str, row: &Row, place: PlaceId) -> Option<Pin> {
     let place = place.to_string();
     let line = lines(row, "pins").find(|line| column(line, "place") == place)?;
     Some(Pin::read(title, line))
