@@ -3,6 +3,7 @@
 //! Every page stands in one table with what it needs; [`access`] refuses what is foreign, not signed in, not
 //! allowed or forged before a page sees it.
 
+pub mod about;
 pub mod access;
 pub mod account;
 pub mod api;
@@ -103,6 +104,7 @@ routes! {
     Read post "/sync" home::sync_now;
     Read get "/ledgers" ledger::index;
     Read get "/ledgers/{ledger}" ledger::show;
+    Read get "/ledgers/{ledger}/about" about::show;
     Read get "/ledgers/{ledger}/export" export::table;
     Nothing get "/public" board::public_index;
     Nothing get "/public/{ledger}/{board}" board::public;

@@ -56,6 +56,7 @@ const MATRIX: &[(&str, &str)] = &[
     ("get /policy/draft/{id}", ". . cr cr"),
     ("get /policy/{id}/reach", "acir acir acir acir"),
     ("get /policy/{id}/reach/export", "acir acir acir acir"),
+    ("get /ledgers/{ledger}/about", "acir acir acir acir"),
     ("get /boards", "acir acir acir acir"),
     ("get /boards/{ledger}/{board}", "acir acir acir acir"),
     ("get /public", "*"),

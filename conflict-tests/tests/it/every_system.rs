@@ -109,6 +109,10 @@ impl Reader {
     fn ledger(&mut self, office: &Office, level: Level, ledger: &Ledger) {
         let id = &ledger.id;
         self.page("list", &format!("/ledgers/{id}"));
+        let about = self.page("about", &format!("/ledgers/{id}/about"));
+        for said in ledger.rules.iter().map(|rule| &rule.id).chain([&ledger.label.zh]) {
+            assert!(about.contains(said.as_str()), "{id}: nothing of {said}");
+        }
         if ledger.closed {
             for path in [format!("/ledgers/{id}/new"), format!("/ledgers/{id}/export")] {
                 let answer = self.pages[0].get(&path).unwrap();
