@@ -9,12 +9,12 @@ use taizhang_core::catalogue::{
 };
 use taizhang_core::id::Level;
 
+use super::Page;
 use super::ledger::state_label;
 use super::policy::Values;
 use super::reading::ledger_of;
 use super::shell::{Shell, Visitor, level_word};
 use super::words::word;
-use super::Page;
 use crate::driver::{Replica, clock};
 
 struct FieldLine {
