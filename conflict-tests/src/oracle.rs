@@ -23,7 +23,7 @@ pub(crate) fn open(folder: &Path, file: &str) -> Option<Connection> {
 /// Whether the disk has a feed's segment with that number and that hash: asked on a connection of the
 /// judge's own, which sees what is committed.
 pub(crate) fn is_durable(disk: &Connection, author: AuthorId, head: Head) -> bool {
-    let sql = "SELECT 1 FROM segment JOIN feed USING (feed_id) \
+    let sql = "SELECT 1 FROM feed CROSS JOIN segment USING (feed_id) \
                WHERE hash = ?1 AND number = ?2 + base AND author_key = ?3";
     let number = i64::try_from(head.count).expect("a count") - 1;
     disk.prepare_cached(sql)

@@ -43,6 +43,12 @@ impl Working {
     }
 }
 
+/// A row just written, and its text.
+struct Written {
+    row: Row,
+    text: String,
+}
+
 /// What rules and indicators say of a row.
 pub(super) struct Judged {
     pub(super) findings: Vec<Finding>,
@@ -193,9 +199,9 @@ fn due_on(ledger: &Ledger, row: &Row) -> String {
     if met { String::new() } else { row.text(&due.field) }
 }
 
-fn row_hash(row: &Row, findings: &[Finding]) -> Hash {
+fn row_hash(text: &str, findings: &[Finding]) -> Hash {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&row.hash().0);
+    hasher.update(blake3::hash(text.as_bytes()).as_bytes());
     for finding in findings.iter().filter(|finding| !finding.dated) {
         hasher.update(&serde_json::to_vec(finding).unwrap_or_default());
     }
@@ -224,7 +230,7 @@ impl Engine {
     pub(crate) fn settle(&mut self) -> Result<(), StoreError> {
         let working = std::mem::take(&mut self.working);
         let mut affected: BTreeSet<(SliceId, RecordId)> = BTreeSet::new();
-        let mut rows: BTreeMap<(SliceId, RecordId), Row> = BTreeMap::new();
+        let mut rows: BTreeMap<(SliceId, RecordId), Written> = BTreeMap::new();
         for ((slice, record), one) in working.into_iter().filter(|(_, one)| one.dirty) {
             if one.log.changes.iter().any(|change| change.ops.iter().any(|op| op.key == MOVED_KEY))
             {
@@ -285,7 +291,7 @@ impl Engine {
         slice: SliceId,
         record: RecordId,
         one: &Working,
-    ) -> Result<Option<(Arc<Ledger>, Vec<(String, String)>, Option<Row>)>, StoreError> {
+    ) -> Result<Option<(Arc<Ledger>, Vec<(String, String)>, Option<Written>)>, StoreError> {
         let id = one.log.ledger().unwrap_or_default().to_owned();
         let catalogue = Arc::clone(&self.directives.catalogue);
         let ledger = catalogue.ledger(&id).cloned();
@@ -299,9 +305,11 @@ impl Engine {
             (Some(ledger), Some(row)) => due_on(ledger, row),
             _ => String::new(),
         };
+        let text = row.as_ref().map(Row::to_text).unwrap_or_default();
         let update = RecordUpdate {
             log: &one.log,
             row: row.as_ref(),
+            text: &text,
             ledger: &id,
             hash: Hash::default(),
             title: &title,
@@ -320,7 +328,8 @@ impl Engine {
         }
         self.store.set_links(slice.place, &id, record, &links)?;
         self.note_blobs(slice, record, ledger.as_deref(), row.as_ref())?;
-        Ok(ledger.map(|ledger| (ledger, links, row)))
+        let written = row.map(|row| Written { row, text });
+        Ok(ledger.map(|ledger| (ledger, links, written)))
     }
 
     /// Records with the identity of a changed one, and those that a changed decision names.
@@ -398,16 +407,19 @@ impl Engine {
         &mut self,
         slice: SliceId,
         record: RecordId,
-        written: Option<Row>,
+        written: Option<Written>,
         as_of: Date,
     ) -> Result<BTreeSet<String>, StoreError> {
-        let row = match written {
-            Some(row) => Some(row),
-            None => self.store.lookup().row_ever(slice, record)?,
+        let written = match written {
+            Some(written) => Some(written),
+            None => {
+                let row = self.store.lookup().row_ever(slice, record)?;
+                row.map(|row| Written { text: row.to_text(), row })
+            }
         };
         let catalogue = Arc::clone(&self.directives.catalogue);
-        let ledger = row.as_ref().and_then(|row| catalogue.ledger(&row.ledger));
-        let (Some(row), Some(ledger)) = (row, ledger) else {
+        let ledger = written.as_ref().and_then(|one| catalogue.ledger(&one.row.ledger));
+        let (Some(Written { row, text }), Some(ledger)) = (written, ledger) else {
             self.store.set_findings(slice, record, &[])?;
             let above = self.above(slice);
             return self.store.set_contributions(slice, record, &Additions::new(), &above, 0);
@@ -417,7 +429,7 @@ impl Engine {
         self.store.set_findings(slice, record, &findings)?;
         let above = self.above(slice);
         let moved = self.store.set_contributions(slice, record, &additions, &above, reach)?;
-        self.store.set_record_hash(slice, record, row_hash(&row, &findings))?;
+        self.store.set_record_hash(slice, record, row_hash(&text, &findings))?;
         Ok(moved)
     }
 

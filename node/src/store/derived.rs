@@ -29,6 +29,8 @@ pub struct RecordUpdate<'a> {
     pub log: &'a RecordLog,
     /// The row.
     pub row: Option<&'a Row>,
+    /// The row as text; empty without one.
+    pub text: &'a str,
     /// Ledger id.
     pub ledger: &'a str,
     /// Hash of row and findings.
@@ -157,10 +159,6 @@ impl Store {
         record: RecordId,
         update: &RecordUpdate<'_>,
     ) -> Result<(), StoreError> {
-        let row_text = update
-            .row
-            .map(|row| serde_json::to_string(row).unwrap_or_default())
-            .unwrap_or_default();
         let changed = update.log.changes.iter().filter(|change| change.origin.counted);
         let changed_ms = changed.map(|change| change.origin.time.0).max().unwrap_or(0);
         let sql = "INSERT INTO record (is_ledger, place, record, ledger, log, row, hash, state, \
@@ -181,7 +179,7 @@ impl Store {
                 record.0,
                 update.ledger,
                 update.log.to_bytes(),
-                row_text,
+                update.text,
                 update.hash.0,
                 update.row.and_then(Row::state_id).unwrap_or_default(),
                 update.row.is_none_or(|row| row.void.is_some()),
