@@ -90,6 +90,12 @@ pub const GREETING_SLICES_MAX: usize = 32;
 pub const GREETING_RECEIPTS_MAX: usize = 64;
 /// Receipts put into one message.
 pub const RECEIPTS_PER_MESSAGE: usize = 512;
+/// Feeds that one peer may state on one link: what a city of five thousand offices makes in decades.
+pub const STATED_FEEDS_MAX: usize = 512 * 1024;
+/// Messages of receipts of one peer that wait to be taken in: more is no burst but a flood.
+pub const RECEIPT_MESSAGES_MAX: usize = 128;
+/// Sync streams of one replica at once: its own, those that its line lost and nobody noticed yet, a clone's.
+pub const STREAMS_PER_REPLICA_MAX: usize = 8;
 
 /// Bytes of messages after which a bundle goes on in another file: a stick of FAT32 takes it, a PC of 1 GiB
 /// opens it.

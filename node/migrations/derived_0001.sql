@@ -156,8 +156,11 @@ CREATE TABLE rollup (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE right_move (
-  -- The record that states it, and what it is about: a transfer and its repetition are one.
-  source  BLOB    PRIMARY KEY,
+  -- The record that states it: slice and id. Somebody else's record may bear the same id.
+  is_ledger INTEGER NOT NULL,
+  place   BLOB    NOT NULL,
+  source  BLOB    NOT NULL,
+  -- What it is about: a transfer and its repetition by the same giver are one.
   id      BLOB    NOT NULL,
   pool    BLOB    NOT NULL,
   name    TEXT    NOT NULL,
@@ -166,7 +169,8 @@ CREATE TABLE right_move (
   giver   BLOB,
   taker   BLOB,
   amount  INTEGER NOT NULL,
-  first   INTEGER NOT NULL
+  first   INTEGER NOT NULL,
+  PRIMARY KEY (is_ledger, place, source)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX right_move_by_pool ON right_move (pool);

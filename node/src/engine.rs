@@ -13,8 +13,10 @@
 
 pub mod act;
 pub mod admit;
+pub(crate) mod around;
 pub mod attach;
 pub mod command;
+mod dependents;
 pub mod derive;
 pub mod draft;
 pub mod figures;

@@ -19,8 +19,8 @@ use taizhang_core::rules::{Evaluator, Outcome};
 use taizhang_core::time::{Date, UtcMillis};
 
 use crate::driver::{Replica, clock};
+use crate::engine::around::Around;
 use crate::engine::command::{CommandError, refuse};
-use crate::engine::derive::Around;
 use crate::engine::draft::Draft;
 use crate::engine::twins::{reach, twins_of};
 use crate::store::StoreError;

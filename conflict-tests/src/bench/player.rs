@@ -251,7 +251,7 @@ impl Player {
                 Output::TakeBlob { blob, .. } => Some(Input::BlobTaken(blob, None)),
                 Output::TakeReceipts(receipts) => {
                     self.take_receipts(&receipts);
-                    None
+                    Some(Input::ReceiptsTaken)
                 }
                 Output::ListBlobs => None,
                 Output::Report(report) => {

@@ -388,6 +388,7 @@ impl World {
                     engine.take_receipts(&receipts, now).expect("receipts");
                     engine.commit().expect("commit");
                     self.stir(node);
+                    self.feed(index, at_child, Input::ReceiptsTaken);
                     self.spread_events(node);
                 }
                 Output::Report(report) => self.reported(index, at_child, node, report),

@@ -116,10 +116,11 @@ impl Outbound {
         self.offer(slices);
     }
 
-    /// The peer does not want this feed: until it asks, or, out of scope, until the scope changes.
-    pub(super) fn refuse(&mut self, feed: FeedId, refusal: Refusal) {
-        self.refused.insert(feed, refusal);
+    /// The peer does not want this feed: until it asks, or, out of scope, until the scope changes. Gives
+    /// whether it says so for the first time.
+    pub(super) fn refuse(&mut self, feed: FeedId, refusal: Refusal) -> bool {
         self.forget(feed);
+        self.refused.insert(feed, refusal) != Some(refusal)
     }
 
     /// The scope has changed: what was out of it may be offered again.

@@ -72,6 +72,8 @@ pub enum Input {
     ScopeChanged(Arc<Tree>, Frontiers),
     /// Segments asked for, in causal order, each with its author's chain if the peer may lack it.
     SegmentsRead(super::outbound::SegmentsRead),
+    /// A message of receipts was taken in.
+    ReceiptsTaken,
     /// Receipts for the peer.
     SendReceipts(Vec<SealedReceipt>),
 }
@@ -202,6 +204,10 @@ pub struct Session {
     last_said: UtcMillis,
     last_asked: UtcMillis,
     strikes: u32,
+    /// Messages of receipts that are being taken in.
+    receipts_under_way: usize,
+    /// Feeds that the peer says it holds.
+    stated_feeds: usize,
     closed: bool,
     reported: Option<(u64, u64)>,
     /// When progress is counted next, where counting takes time.
@@ -230,6 +236,8 @@ impl Session {
             last_said: now,
             last_asked: now,
             strikes: 0,
+            receipts_under_way: 0,
+            stated_feeds: 0,
             closed: false,
             reported: None,
             count_at: None,
@@ -306,6 +314,9 @@ impl Session {
             Input::BlobTaken(blob, have) => self.blob_taken(blob, have),
             Input::BlobsMissing(missing) => self.blobs_missing(&missing),
             Input::ScopeChanged(tree, held) => self.scope_changed(tree, held),
+            Input::ReceiptsTaken => {
+                self.receipts_under_way = self.receipts_under_way.saturating_sub(1);
+            }
             Input::SendReceipts(receipts) => {
                 for chunk in receipts.chunks(limits::RECEIPTS_PER_MESSAGE) {
                     self.send(Message::Receipts(chunk.to_vec()));
@@ -398,21 +409,34 @@ impl Session {
             Message::Chain(chain) => self.chain_came(chain),
             Message::Segment(sealed) => self.segment_came(sealed),
             Message::Ack(feeds) => self.acked(&feeds),
+            // What is not held here was not offered.
+            Message::NotYet(feed) | Message::Refused(feed, _)
+                if self.held.head(feed).count == 0 => {}
             Message::NotYet(feed) => self.outbound.hold(feed),
             Message::Refused(feed, refusal) => {
-                self.outbound.refuse(feed, refusal);
-                self.report(Report::RefusedByPeer(feed, refusal));
+                if self.outbound.refuse(feed, refusal) {
+                    self.report(Report::RefusedByPeer(feed, refusal));
+                }
             }
             Message::Want(feed, head) => self.wanted(feed, head),
-            Message::Receipts(receipts) => {
-                self.outputs.push_back(Output::TakeReceipts(receipts));
-            }
+            Message::Receipts(receipts) => self.receipts_came(receipts),
             Message::WantBlob { slice, hash, from } => self.blob_wanted(slice, hash, from),
             Message::BlobPart { hash, from, bytes } => self.blob_part(hash, from, bytes),
             Message::HaveBlob { hash, .. } => self.blob_offered(hash),
             Message::Heartbeat(_) => {}
             Message::Bye(reason) => self.close(CloseReason::PeerLeft(reason)),
         }
+    }
+
+    fn receipts_came(&mut self, receipts: Vec<SealedReceipt>) {
+        if receipts.len() > limits::RECEIPTS_PER_MESSAGE
+            || self.receipts_under_way >= limits::RECEIPT_MESSAGES_MAX
+        {
+            self.close(CloseReason::Protocol("too many receipts at once".into()));
+            return;
+        }
+        self.receipts_under_way += 1;
+        self.outputs.push_back(Output::TakeReceipts(receipts));
     }
 
     fn greeting(&mut self, now: UtcMillis, hello: Hello) {
@@ -482,6 +506,11 @@ impl Session {
                 let held = self.held.head(feed);
                 if author == self.config.author && head.count > held.count {
                     self.report(Report::Amnesia(feed));
+                }
+                self.stated_feeds += usize::from(self.peer.head(feed).count == 0);
+                if self.stated_feeds > limits::STATED_FEEDS_MAX {
+                    self.close(CloseReason::Protocol("it states too many feeds".into()));
+                    return;
                 }
                 self.peer.set(feed, head);
                 if head.count == held.count && head.hash != held.hash {

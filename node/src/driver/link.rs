@@ -217,7 +217,7 @@ impl Link {
                 }),
                 Output::TakeReceipts(receipts) => self.ask(move |engine| {
                     engine.take_receipts(&receipts, clock::now())?;
-                    Ok(Input::Advanced(Vec::new()))
+                    Ok(Input::ReceiptsTaken)
                 }),
                 Output::Report(report) => self.report(report),
                 Output::Close(reason) => self.closed = Some(reason),

@@ -3,24 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use taizhang_core::catalogue::{FieldKind, Ledger, Uses};
-use taizhang_core::directives::Directives;
+use taizhang_core::catalogue::{FieldKind, Ledger};
 use taizhang_core::id::{AuthorId, Hash, PlaceId, RecordId, SliceId, SliceKind};
 use taizhang_core::record::fold::{Row, fold};
 use taizhang_core::record::log::RecordLog;
 use taizhang_core::record::moved::MOVED_KEY;
-use taizhang_core::record::value::Value;
 use taizhang_core::rights;
 use taizhang_core::rules::figures::Additions;
-use taizhang_core::rules::{Finding, Surroundings};
+use taizhang_core::rules::{Finding, Surroundings as _};
 use taizhang_core::time::{Date, UtcMillis};
 
 use super::Engine;
+use super::around::Around;
+use super::dependents::Changed;
 use super::rights::movement_of;
 use super::twins::{self, twins_of};
 use crate::store::StoreError;
-use crate::store::derived::RecordUpdate;
-use crate::store::lookup::Lookup;
+use crate::store::derived::{RecordUpdate, parse_row};
 
 /// A record under work in the present group.
 #[derive(Debug, Default)]
@@ -44,7 +43,7 @@ impl Working {
 }
 
 /// A row just written, and its text.
-struct Written {
+pub(super) struct Written {
     row: Row,
     text: String,
 }
@@ -61,123 +60,6 @@ pub(super) struct Judged {
 const STEP_ROWS: usize = 200;
 const CURSOR: &str = "re-evaluate";
 const AS_OF: &str = "as_of";
-
-/// What rules of one row may ask: of the engine's store, or of a reader's snapshot.
-pub(crate) struct Around<'a> {
-    pub(crate) store: Lookup<'a>,
-    pub(crate) directives: &'a Directives,
-    /// The place of this replica.
-    pub(crate) own: PlaceId,
-    pub(crate) slice: SliceId,
-}
-
-impl Surroundings for Around<'_> {
-    fn related(&self, subject: Option<(&Row, RecordId)>, uses: &Uses) -> Vec<(RecordId, Row)> {
-        let result = self.related_rows(subject, uses);
-        result.unwrap_or_else(|error| {
-            tracing::error!(%error, "related rows could not be read");
-            Vec::new()
-        })
-    }
-
-    fn param(&self, id: &str, day: Date) -> Option<Value> {
-        self.directives.param(id, self.slice.place, day).value
-    }
-
-    fn is_set(&self, id: &str) -> bool {
-        self.directives.catalogue.is_set_param(id)
-    }
-
-    fn ledger(&self, id: &str) -> Option<Arc<Ledger>> {
-        self.directives.catalogue.ledger(id).cloned()
-    }
-
-    fn knows_below(&self) -> bool {
-        self.directives.tree.is_above_or_same(self.own, self.slice.place)
-    }
-
-    fn figure(&self, id: &str) -> i64 {
-        let sum = self.store.standing(self.slice.place, id);
-        sum.unwrap_or_else(|error| {
-            tracing::error!(%error, "a figure could not be read");
-            0
-        })
-    }
-}
-
-impl Around<'_> {
-    fn related_rows(
-        &self,
-        subject: Option<(&Row, RecordId)>,
-        uses: &Uses,
-    ) -> Result<Vec<(RecordId, Row)>, StoreError> {
-        let keys = match subject {
-            None => vec![String::new()],
-            Some((row, id)) if uses.eq == "_id" => self.names_of(row, id)?,
-            Some((row, _)) => vec![row.text(&uses.eq)],
-        };
-        if uses.below {
-            return self.rows_below(uses, &keys);
-        }
-        let slices: Vec<SliceId> = if uses.path {
-            let path = self.directives.tree.path(self.slice.place);
-            path.into_iter().map(SliceId::directive).collect()
-        } else {
-            vec![self.slice]
-        };
-        let mut found = Vec::new();
-        for slice in slices {
-            if uses.by.is_empty() {
-                found.extend(self.store.rows_of(slice, &uses.ledger)?);
-                continue;
-            }
-            for key in keys.iter().filter(|key| !key.is_empty()) {
-                let records = match uses.by.as_str() {
-                    "_id" => key.parse().into_iter().collect(),
-                    by => self.store.linked(slice.place, &uses.ledger, by, key)?,
-                };
-                for record in records {
-                    if let Some(row) = self.store.row(slice, record)?
-                        && row.ledger == uses.ledger
-                    {
-                        found.push((record, row));
-                    }
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Rows of the places below whose field has one of the values.
-    fn rows_below(&self, uses: &Uses, keys: &[String]) -> Result<Vec<(RecordId, Row)>, StoreError> {
-        let mut found = Vec::new();
-        for key in keys.iter().filter(|key| !key.is_empty()) {
-            for (place, record) in self.store.linked_anywhere(&uses.ledger, &uses.by, key)? {
-                if self.directives.tree.is_above_or_same(self.slice.place, place)
-                    && let Some(row) = self.store.row(SliceId::ledger(place), record)?
-                {
-                    found.push((record, row));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// A record's own id, and those of its duplicates in the slice if it is the one that counts: what
-    /// refers to any of them is attached to it.
-    fn names_of(&self, row: &Row, id: RecordId) -> Result<Vec<String>, StoreError> {
-        let mut names = vec![id.to_string()];
-        let Some(ledger) = self.directives.catalogue.ledger(&row.ledger) else { return Ok(names) };
-        let place = self.slice.place;
-        let twins = twins_of(self.store, self.directives, place, id, ledger, row)?;
-        let counted = twins.iter().filter(|twin| twin.place == place && twin.same != Some(false));
-        let counted: Vec<_> = counted.collect();
-        if counted.iter().all(|twin| !twin.first) {
-            names.extend(counted.iter().map(|twin| twin.record.to_string()));
-        }
-        Ok(names)
-    }
-}
 
 fn links_of(ledger: &Ledger, row: &Row) -> Vec<(String, String)> {
     if row.void.is_some() || row.moved.is_some() {
@@ -238,14 +120,21 @@ impl Engine {
                 affected.extend(referring.into_iter().map(|id| (slice, id)));
             }
             let old = self.store.links_of(slice.place, record)?;
-            let row = self.write_row(slice, record, &one)?;
-            if let Some((ledger, links, row)) = row {
+            let before = self.store.lookup().text_ever(slice, record)?;
+            if let Some((ledger, links, row)) = self.write_row(slice, record, &one)? {
+                let text = row.as_ref().map(|row| row.text.as_str()).unwrap_or_default();
+                let is_as_before = before.as_deref() == Some(text) && old == links;
                 rows.extend(row.map(|row| ((slice, record), row)));
-                let links = [old, links].concat();
-                self.neighbours(slice, record, &ledger, &links, &mut affected)?;
-                self.twins_touched(slice, record, &ledger, &links, &mut affected)?;
+                if !is_as_before {
+                    let links = [old, links].concat();
+                    let changed = Changed { slice, record, ledger: &ledger, links: &links };
+                    self.dependents(changed, &mut affected)?;
+                }
             }
             affected.insert((slice, record));
+        }
+        if std::mem::take(&mut self.rules_due) {
+            self.store.set_derived_meta(CURSOR, 0)?;
         }
         let as_of = self.as_of()?;
         if std::mem::take(&mut self.recount_due) {
@@ -261,28 +150,6 @@ impl Engine {
             }
         }
         self.evaluate_readers(&moved, as_of)
-    }
-
-    /// Evaluates the rows whose rules read sums that have changed. Their own figures are read by no rule,
-    /// which the catalogue's check makes sure of.
-    fn evaluate_readers(
-        &mut self,
-        moved: &BTreeSet<(PlaceId, String)>,
-        as_of: Date,
-    ) -> Result<(), StoreError> {
-        let catalogue = Arc::clone(&self.directives.catalogue);
-        let mut readers = BTreeSet::new();
-        for (place, figure) in moved {
-            for ledger in catalogue.readers_of_figure(figure) {
-                let slice = SliceId { kind: ledger.slice, place: *place };
-                let records = self.store.lookup().records_of(slice, &ledger.id)?;
-                readers.extend(records.into_iter().map(|record| (slice, record)));
-            }
-        }
-        for (slice, record) in readers {
-            self.evaluate(slice, record, None, as_of)?;
-        }
-        Ok(())
     }
 
     #[expect(clippy::type_complexity, reason = "a ledger, links and row")]
@@ -324,7 +191,7 @@ impl Engine {
         }
         if matches!(id.as_str(), rights::RIGHT | rights::GRANT) {
             let movement = row.as_ref().and_then(|row| movement_of(record, row, &self.directives));
-            self.store.set_movement(record, movement.as_ref())?;
+            self.store.set_movement(slice, record, movement.as_ref())?;
         }
         self.store.set_links(slice.place, &id, record, &links)?;
         self.note_blobs(slice, record, ledger.as_deref(), row.as_ref())?;
@@ -332,78 +199,9 @@ impl Engine {
         Ok(ledger.map(|ledger| (ledger, links, written)))
     }
 
-    /// Records with the identity of a changed one, and those that a changed decision names.
-    fn twins_touched(
-        &self,
-        slice: SliceId,
-        record: RecordId,
-        ledger: &Ledger,
-        links: &[(String, String)],
-        affected: &mut BTreeSet<(SliceId, RecordId)>,
-    ) -> Result<(), StoreError> {
-        if ledger.id == taizhang_core::record::twin::SAME {
-            let row = self.store.record(slice, record)?.and_then(|stored| stored.row);
-            for field in ["one", "other"] {
-                let text = row.as_ref().map(|row| row.text(field)).unwrap_or_default();
-                let pair = text.split_once('/');
-                let pair = pair.and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
-                affected.extend(pair.map(|(place, id)| (SliceId::ledger(place), id)));
-            }
-        }
-        let Some(identity) = &ledger.identity else { return Ok(()) };
-        for (_, value) in links.iter().filter(|(field, _)| field == identity) {
-            let twins = self.store.with_value(&ledger.id, identity, value)?;
-            let slice_of = |place| SliceId { kind: ledger.slice, place };
-            affected.extend(twins.into_iter().map(|(place, id)| (slice_of(place), id)));
-        }
-        Ok(())
-    }
-
-    /// Rows whose rules read a record with these link values.
-    fn neighbours(
-        &self,
-        slice: SliceId,
-        record: RecordId,
-        ledger: &Ledger,
-        links: &[(String, String)],
-        affected: &mut BTreeSet<(SliceId, RecordId)>,
-    ) -> Result<(), StoreError> {
-        let own_id = record.to_string();
-        for (reader, uses) in self.directives.catalogue.readers_of(&ledger.id) {
-            let values: Vec<&str> = if uses.by == "_id" {
-                vec![&own_id]
-            } else {
-                let of_field = links.iter().filter(|(field, _)| *field == uses.by);
-                of_field.map(|(_, value)| value.as_str()).collect()
-            };
-            if uses.by.is_empty() && !uses.path {
-                let readers = self.store.lookup().records_of(slice, &reader.id)?;
-                affected.extend(readers.into_iter().map(|id| (slice, id)));
-                continue;
-            }
-            let places: Vec<PlaceId> = match (uses.path, uses.below) {
-                (true, _) => self.directives.tree.subtree(slice.place),
-                (_, true) => self.directives.tree.path(slice.place),
-                _ => vec![slice.place],
-            };
-            for place in places {
-                let kind = if uses.path || uses.below { reader.slice } else { slice.kind };
-                for value in &values {
-                    if uses.eq == "_id" {
-                        affected.extend(value.parse().ok().map(|id| (SliceId { kind, place }, id)));
-                        continue;
-                    }
-                    let found = self.store.linked(place, &reader.id, &uses.eq, value)?;
-                    affected.extend(found.into_iter().map(|id| (SliceId { kind, place }, id)));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Evaluates rules and indicators of one row, just written or as stored, and writes what follows.
     /// Gives the standing indicators to which the row now adds something else.
-    fn evaluate(
+    pub(super) fn evaluate(
         &mut self,
         slice: SliceId,
         record: RecordId,
@@ -412,10 +210,11 @@ impl Engine {
     ) -> Result<BTreeSet<String>, StoreError> {
         let written = match written {
             Some(written) => Some(written),
-            None => {
-                let row = self.store.lookup().row_ever(slice, record)?;
-                row.map(|row| Written { text: row.to_text(), row })
-            }
+            // What names a record that is not here, touches no other of its place with that id.
+            None => match self.store.lookup().text_ever(slice, record)? {
+                Some(text) => parse_row(&text)?.map(|row| Written { row, text }),
+                None => return Ok(BTreeSet::new()),
+            },
         };
         let catalogue = Arc::clone(&self.directives.catalogue);
         let ledger = written.as_ref().and_then(|one| catalogue.ledger(&one.row.ledger));

@@ -7,7 +7,7 @@ use taizhang_core::limits;
 use taizhang_core::record::edit::{KeyWrite, creation};
 use taizhang_core::record::fold::Row;
 use taizhang_core::record::value::Value;
-use taizhang_core::rights::{GRANT, RIGHT, RightOp, author_of, author_text, pool_id};
+use taizhang_core::rights::{GRANT, RIGHT, RightOp, Run, author_of, author_text, pool_id};
 use taizhang_core::time::UtcMillis;
 
 use super::Engine;
@@ -130,7 +130,7 @@ impl Engine {
         }
         let (owner, pool) = (self.place(), pool_id(self.place(), name));
         self.settle()?;
-        if !self.store.movements(pool)?.is_empty() {
+        if self.store.movements(pool)?.iter().any(|one| one.op == RightOp::Open) {
             return refuse("该额度已开立", "this right is open already");
         }
         let keys = self.right_keys(RIGHT, RightOp::Open, owner, name, amount, 1);
@@ -238,7 +238,7 @@ impl Engine {
                 "not all that counts of this replica has arrived here; wait for it",
             );
         }
-        let (mut amount, runs) = self.store.holding(pool, holder)?;
+        let (mut amount, runs) = self.holding(pool, &name, holder)?;
         if !own {
             // What one of its epochs overspent, another had: its work was written again (DESIGN §4).
             amount = amount.min(self.store.held_by_key(pool, holder.key)?);
@@ -278,6 +278,29 @@ impl Engine {
             .any(|step| step.number.as_ref().is_some_and(|number| number.series == name))
     }
 
+    pub(super) fn place_of(&self, author: AuthorId) -> Option<PlaceId> {
+        self.directives.roster.get(&author.key).map(|known| known.certified.place)
+    }
+
+    /// What an author holds of a pool, and of a series its runs. All that offices below have moved stands
+    /// here, so what they hand up, or take over from an epoch of their own, counts as far as they had it.
+    pub(super) fn holding(
+        &self,
+        pool: RecordId,
+        name: &str,
+        holder: AuthorId,
+    ) -> Result<(i64, Vec<Run>), StoreError> {
+        let tree = &self.directives.tree;
+        let is_checked =
+            |giver: AuthorId, taker: AuthorId| match (self.place_of(giver), self.place_of(taker)) {
+                (Some(from), Some(to)) => {
+                    giver.key == taker.key || (from != to && tree.is_above_or_same(to, from))
+                }
+                _ => true,
+            };
+        self.store.holding(pool, holder, self.is_series(name), is_checked)
+    }
+
     /// Checks that so much is held here; gives the first number to take, of a series.
     pub(super) fn take_from(
         &self,
@@ -285,7 +308,7 @@ impl Engine {
         name: &str,
         amount: i64,
     ) -> Result<i64, CommandError> {
-        let (held, runs) = self.store.holding(pool, self.author)?;
+        let (held, runs) = self.holding(pool, name, self.author)?;
         let held = if taizhang_core::sabotaged!(RightSpentTwice) { i64::MAX } else { held };
         if amount <= 0 || held < amount {
             return refuse(

@@ -2,7 +2,7 @@
 
 use taizhang_core::catalogue::Transition;
 use taizhang_core::feed::entry::Person;
-use taizhang_core::id::RecordId;
+use taizhang_core::id::{AuthorId, RecordId};
 use taizhang_core::record::edit::KeyWrite;
 use taizhang_core::record::value::Value;
 use taizhang_core::rights::{RIGHT, RightOp, pool_id, spend_id};
@@ -72,7 +72,7 @@ impl Engine {
     /// A pool of that name of which the own author holds `amount`.
     fn held_pool(&self, name: &str, amount: i64) -> Result<Option<RecordId>, StoreError> {
         for pool in self.store.pools(name)? {
-            if self.store.holding(pool, self.author)?.0 >= amount {
+            if self.holding(pool, name, self.author)?.0 >= amount {
                 return Ok(Some(pool));
             }
         }
@@ -126,7 +126,8 @@ impl Engine {
         let Some(limit) = limit.as_ref().and_then(Value::as_int) else { return Ok(()) };
         let name = format!("cap:{}:{}:{year}", spend.pool, found.row.text(&spend.by));
         let pool = pool_id(self.place(), &name);
-        let spent = self.store.spent(pool)?;
+        let own = |author: AuthorId| self.place_of(author) == Some(self.place());
+        let spent = self.store.spent(pool, own)?;
         if spent.saturating_add(amount) > limit {
             let yuan = super::values::yuan;
             return refuse(

@@ -229,12 +229,13 @@ impl Engine {
             };
             for field in reader.title.iter().filter(names) {
                 let id = record.to_string();
-                for (place, other) in self.store.linked_anywhere(&reader.id, field, &id)? {
+                // A record is named from its own slice, a register's from below its office too.
+                let names = |place| slice.kind == SliceKind::Directive || place == slice.place;
+                let lookup = self.store.lookup();
+                for (place, other) in
+                    lookup.linked_where(&reader.id, field, &id, usize::MAX, names)?
+                {
                     let at = SliceId { kind: reader.slice, place };
-                    // A record is named from its own slice, a register's from below its office too.
-                    if slice.kind == SliceKind::Ledger && at != slice {
-                        continue;
-                    }
                     let Some(row) = self.store.row(at, other)? else { continue };
                     let (title, search) = self.texts_of(place, reader, &row);
                     if self.store.set_title(at, other, &title, &search)? {

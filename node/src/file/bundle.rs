@@ -337,6 +337,7 @@ fn carry_out(
         }
         Output::TakeReceipts(receipts) => {
             engine.transaction(|engine| engine.take_receipts(&receipts, now))?;
+            session.handle(now, Input::ReceiptsTaken);
         }
         Output::Report(Report::Refused { reason, .. }) => pass.refused.push(reason),
         Output::Report(Report::NotYet(feed, reason)) => {

@@ -16,6 +16,10 @@ use super::{Store, StoreError};
 /// Branches of one feed that are kept: two prove a fork; more come from several clones.
 pub const BRANCHES_MAX: usize = 8;
 
+/// Branches of all feeds under one key that are kept. An author chooses its epochs, and each fork of its making
+/// costs every office above a rebuild; clones of an honest one make a few for each of its lanes.
+pub const KEY_BRANCHES_MAX: i64 = 64;
+
 /// Where a segment was filed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Filed {
@@ -85,6 +89,9 @@ impl Store {
             None => self.add_row(real, real.author.epoch, 0)?,
             Some(row) if row.base + row.count == number => row,
             Some(_) if rows.len() > BRANCHES_MAX => return Ok(Filed::TooMany),
+            Some(_) if self.branches_under(real)? >= KEY_BRANCHES_MAX => {
+                return Ok(Filed::TooMany);
+            }
             Some(_) => {
                 // An author chooses its epochs, and might choose one that is a label here.
                 let label = branch_label(real.author, hash);
@@ -121,6 +128,12 @@ impl Store {
             at = parent;
         }
         Ok(above)
+    }
+
+    fn branches_under(&self, feed: &FeedId) -> Result<i64, StoreError> {
+        let sql = "SELECT count(*) FROM feed WHERE author_key = ?1 AND epoch <> real_epoch";
+        let mut query = self.ledger.prepare_cached(sql)?;
+        Ok(query.query_row([feed.author.key.0], |row| row.get(0))?)
     }
 
     pub(super) fn rows_of_feed(&self, real: &FeedId) -> Result<Vec<Row>, StoreError> {

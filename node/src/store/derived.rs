@@ -297,22 +297,6 @@ impl Store {
         Ok(())
     }
 
-    /// Records of a ledger whose field has a value, in all slices.
-    pub fn linked_anywhere(
-        &self,
-        ledger: &str,
-        field: &str,
-        value: &str,
-    ) -> Result<Vec<(PlaceId, RecordId)>, StoreError> {
-        let sql = "SELECT place, record FROM link WHERE ledger = ?1 AND field = ?2 AND value = ?3 \
-                   ORDER BY place, record";
-        let mut query = self.derived.prepare_cached(sql)?;
-        let key = params![ledger, field, value];
-        let found =
-            query.query_map(key, |row| Ok((rows::place(row, 0)?, rows::record(row, 1)?)))?;
-        Ok(found.collect::<Result<_, _>>()?)
-    }
-
     /// Rows of a ledger in a slice whose text holds a value, by search.
     pub fn rows_with(
         &self,
@@ -499,7 +483,7 @@ pub(super) fn listed(
     Ok(list)
 }
 
-pub(super) fn parse_row(text: &str) -> Result<Option<Row>, StoreError> {
+pub(crate) fn parse_row(text: &str) -> Result<Option<Row>, StoreError> {
     if text.is_empty() {
         return Ok(None);
     }

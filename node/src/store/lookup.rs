@@ -2,7 +2,7 @@
 //! readers.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use taizhang_core::id::{PlaceId, RecordId, SliceId};
+use taizhang_core::id::{PlaceId, RecordId, SliceId, SliceKind};
 use taizhang_core::limits;
 use taizhang_core::record::fold::Row;
 
@@ -12,7 +12,7 @@ use super::rows::{self, is_ledger, signed};
 use super::{Store, StoreError};
 
 /// Records looked at for one value of an identity: more is a defect of the data, not a person.
-const TWINS_MAX: i64 = 200;
+const TWINS_MAX: usize = 200;
 
 /// Rows of one connection to `derived.db`.
 #[derive(Clone, Copy)]
@@ -82,12 +82,20 @@ impl Lookup<'_> {
 
     /// The row of a record, void or not.
     pub fn row_ever(&self, slice: SliceId, record: RecordId) -> Result<Option<Row>, StoreError> {
+        self.text_ever(slice, record)?.map_or(Ok(None), |text| parse_row(&text))
+    }
+
+    /// The text of a record's row, void or not; empty if no ledger makes a row of it, none without a record.
+    pub fn text_ever(
+        &self,
+        slice: SliceId,
+        record: RecordId,
+    ) -> Result<Option<String>, StoreError> {
         let mut query = self.db.prepare_cached(
             "SELECT row FROM record WHERE is_ledger = ?1 AND place = ?2 AND record = ?3",
         )?;
         let key = params![is_ledger(slice), slice.place.0, record.0];
-        let found: Option<String> = query.query_row(key, |row| row.get(0)).optional()?;
-        found.map_or(Ok(None), |text| parse_row(&text))
+        Ok(query.query_row(key, |row| row.get(0)).optional()?)
     }
 
     /// Rows of a ledger in a slice that are not void.
@@ -133,21 +141,39 @@ impl Lookup<'_> {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// Places and records of a ledger whose indexed field has a value.
-    pub fn linked_anywhere(
+    /// Places and records of a ledger whose indexed field has a value, at most `limit` of those places that
+    /// `keep` keeps.
+    pub fn linked_where(
         &self,
         ledger: &str,
         field: &str,
         value: &str,
+        limit: usize,
+        keep: impl Fn(PlaceId) -> bool,
     ) -> Result<Vec<(PlaceId, RecordId)>, StoreError> {
         let mut query = self.db.prepare_cached(
             "SELECT place, record FROM link WHERE ledger = ?1 AND field = ?2 AND value = ?3 \
-             ORDER BY place, record LIMIT ?4",
+             ORDER BY place, record",
         )?;
-        let limit = signed(limits::RELATED_ROWS_MAX as u64 + 1);
-        let found = query.query_map(params![ledger, field, value, limit], |row| {
+        let found = query.query_map(params![ledger, field, value], |row| {
             Ok((rows::place(row, 0)?, rows::record(row, 1)?))
         })?;
+        let kept = found.filter(|one| one.as_ref().map_or(true, |(place, _)| keep(*place)));
+        Ok(kept.take(limit).collect::<Result<_, _>>()?)
+    }
+
+    /// Places in whose slices of a kind a record of a ledger stands under an id.
+    pub fn places_of(
+        &self,
+        record: RecordId,
+        kind: SliceKind,
+        ledger: &str,
+    ) -> Result<Vec<PlaceId>, StoreError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT place FROM record WHERE record = ?1 AND is_ledger = ?2 AND ledger = ?3",
+        )?;
+        let key = params![record.0, kind == SliceKind::Ledger, ledger];
+        let found = query.query_map(key, |row| rows::place(row, 0))?;
         Ok(found.collect::<Result<_, _>>()?)
     }
 
@@ -167,14 +193,7 @@ impl Lookup<'_> {
         field: &str,
         value: &str,
     ) -> Result<Vec<(PlaceId, RecordId)>, StoreError> {
-        let mut query = self.db.prepare_cached(
-            "SELECT place, record FROM link WHERE ledger = ?1 AND field = ?2 AND value = ?3 \
-             ORDER BY place, record LIMIT ?4",
-        )?;
-        let found = query.query_map(params![ledger, field, value, TWINS_MAX], |row| {
-            Ok((rows::place(row, 0)?, rows::record(row, 1)?))
-        })?;
-        Ok(found.collect::<Result<_, _>>()?)
+        self.linked_where(ledger, field, value, TWINS_MAX, |_| true)
     }
 
     /// Places with records of a ledger that are not void, and how many each has.

@@ -1,14 +1,16 @@
 //! Listening for children: sync, health and enrolment on one port.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use taizhang_core::id::SealKey;
+use taizhang_core::id::{ReplicaId, SealKey};
+use taizhang_core::limits::STREAMS_PER_REPLICA_MAX;
 use taizhang_proto::enrol::enrolment_server::{Enrolment, EnrolmentServer};
 use taizhang_proto::enrol::{EnrolReply, EnrolRequest};
 use taizhang_proto::sync::Frame;
@@ -133,11 +135,11 @@ pub async fn serve(
     };
     let health = tonic::service::interceptor::InterceptedService::new(health, needs_certificate);
     let limit = taizhang_core::limits::MESSAGE_BYTES_MAX;
-    let service = Service { replica: replica.clone() };
+    let service = Service { replica: replica.clone(), streams: Arc::default() };
     let service = SyncServer::new(service).max_decoding_message_size(limit);
     let enrolment = EnrolmentServer::new(EnrolmentDesk {
         replica,
-        wrong: std::sync::Mutex::new((0, crate::driver::clock::now())),
+        wrong: Mutex::new((0, crate::driver::clock::now())),
     });
     Server::builder()
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
@@ -215,6 +217,39 @@ async fn accept_loop(
 
 struct Service {
     replica: Replica,
+    /// Streams of each child.
+    streams: Arc<Mutex<BTreeMap<ReplicaId, usize>>>,
+}
+
+/// One stream of a child, as long as it lasts.
+struct Stream {
+    streams: Arc<Mutex<BTreeMap<ReplicaId, usize>>>,
+    replica: ReplicaId,
+}
+
+impl Stream {
+    /// Counts a stream in, if the child has not too many.
+    fn open(streams: &Arc<Mutex<BTreeMap<ReplicaId, usize>>>, replica: ReplicaId) -> Option<Self> {
+        let mut open = streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(replica).or_default();
+        if *count >= STREAMS_PER_REPLICA_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Self { streams: Arc::clone(streams), replica })
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut open = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.replica) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.replica);
+            }
+        }
+    }
 }
 
 /// The address a listener got.
@@ -241,11 +276,15 @@ impl SyncService for Service {
             self.replica.audit("peer refused", text);
             return Err(Status::permission_denied("this office is not your parent"));
         }
+        let Some(stream) = Stream::open(&self.streams, name.replica) else {
+            return Err(Status::resource_exhausted("too many streams of this replica"));
+        };
         let (sender, receiver) = mpsc::channel(64);
         let key = Some(checked.seal_key);
         let peer = Peer { place: name.place(), replica: name.replica, is_parent: false, key };
         let replica = self.replica.clone();
         tokio::spawn(async move {
+            let _stream = stream;
             let inbound = request.into_inner();
             let reason = run_session(&replica, peer, inbound, move |frame| {
                 let sender = sender.clone();
@@ -261,7 +300,7 @@ impl SyncService for Service {
 struct EnrolmentDesk {
     replica: Replica,
     /// Wrong secrets within the present minute.
-    wrong: std::sync::Mutex<(u32, taizhang_core::time::UtcMillis)>,
+    wrong: Mutex<(u32, taizhang_core::time::UtcMillis)>,
 }
 
 #[tonic::async_trait]

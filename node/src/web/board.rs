@@ -22,7 +22,7 @@ use super::reading::{Reading, open_ledger};
 use super::shell::{Frame, Visitor, place_name};
 use super::{Page, PageError};
 use crate::driver::{Replica, clock};
-use crate::engine::derive::Around;
+use crate::engine::around::Around;
 use crate::store::StoreError;
 
 /// Rows of a board; a wall has no room for more.
