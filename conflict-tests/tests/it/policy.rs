@@ -78,7 +78,9 @@ fn notice(world: &mut World, node: Node, from: &str, until: &str) -> RecordId {
         ("contact", "村委会"),
     ];
     let id = world.create(node, "public_notice", &fields);
-    world.job(node, |engine, now| engine.act(id, "ended", "", &clerk(), now)).unwrap();
+    for to in ["posted", "ended"] {
+        world.job(node, |engine, now| engine.act(id, to, "", &clerk(), now)).unwrap();
+    }
     id
 }
 
