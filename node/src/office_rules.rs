@@ -18,13 +18,13 @@ use crate::driver::{Replica, clock};
 use crate::health::OfficeState;
 use crate::ops::OpsError;
 
+/// The ledger of the plans that counties file.
+const PLANS: &str = "implementation_plan_filing";
 /// Records that one login may reveal within [`REVEALED_WITHIN_MS`] before R-PRV-01 names it: a day's
 /// casework needs fewer.
 pub const REVEALED_MAX: usize = 30;
 /// Time in which they are counted: a day, in milliseconds.
 pub const REVEALED_WITHIN_MS: i64 = 24 * 3_600_000;
-/// The ledger of the plans that counties file.
-const PLANS: &str = "implementation_plan_filing";
 /// Places named one by one by a rule; more are counted by the pages of health.
 const NAMED_MAX: usize = 50;
 
