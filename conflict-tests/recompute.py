@@ -628,6 +628,7 @@ class Ledger:
             steps=steps,
             passed=[step["to"] for step in steps],
             superseded=record["superseded"],
+            needs_recheck=record["needs_recheck"],
             created_level=record["created_level"],
             failed=record["failed"],
             unchecked=record["unchecked"],
@@ -995,7 +996,7 @@ def sample():
             "record": id, "place": place, "kind": "ledger", "ledger": "help", "lamport": lamport,
             "created": 0, "void": False, "moved": None, "came": None, "carried": 0, "fields": {},
             "sets": {}, "logs": {}, "state": "new", "steps": [], "superseded": [],
-            "created_level": "village", "failed": [], "unchecked": [],
+            "needs_recheck": False, "created_level": "village", "failed": [], "unchecked": [],
         }
         return {**plain, **more}
 

@@ -10,6 +10,7 @@ use taizhang_core::catalogue::parse::Part;
 use taizhang_core::id::{Level, RecordId, SliceId};
 use taizhang_core::sabotage::Sabotage;
 use taizhang_node::engine::Engine;
+use taizhang_node::engine::values::Source;
 
 use crate::oracle::past::{Written, tips};
 use crate::oracle::register::{Registers, shown};
@@ -54,6 +55,8 @@ pub struct Player {
     pub revoked: Option<Node>,
     /// Whether a clone was made.
     pub cloned: bool,
+    /// The county's standard of subsidies; empty where there is no county.
+    standard: String,
     /// Bundles that were written, and for whom.
     sticks: Vec<(Node, Vec<u8>)>,
     counter: u32,
@@ -114,11 +117,13 @@ impl Player {
             evidence: Vec::new(),
             revoked: None,
             cloned: false,
+            standard: String::new(),
             sticks: Vec::new(),
             counter: 0,
         };
         if player.world.replicas.len() > 2 {
             player.rights();
+            player.standard = player.county_standard().to_string();
         }
         player.world.settle(2_000);
         player.world.weather = plan.weather;
@@ -138,6 +143,26 @@ impl Player {
         self.world
             .job(1, |engine, now| engine.transfer_right(pool, township, SHARE, &clerk(), now))
             .unwrap();
+    }
+
+    /// The county's standard, which every subsidy names.
+    fn county_standard(&mut self) -> RecordId {
+        let slice = SliceId::directive(self.world.replicas[1].place);
+        let inputs = [
+            ("item", "红薯"),
+            ("industry_kind", "crop"),
+            ("unit_amount", "100"),
+            ("valid_from", "2018-01-01"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        let create = |engine: &mut Engine, now| {
+            let (ledger, source) = ("industry_standard", Source::People);
+            let id = engine.create(slice, ledger, &inputs, source, &clerk(), None, now)?;
+            engine.project_own_directives(now)?;
+            Ok(id)
+        };
+        self.world.job(1, create).unwrap()
     }
 
     /// How many acknowledged edits are judged.
@@ -202,12 +227,22 @@ impl Player {
         self.deed(node, format!("creates household {household}"));
         self.registers.created(household, place);
         self.records.push(Known { id: household, place, ledger: "poor_household" });
-        let text = household.to_string();
+        let (text, standard) = (household.to_string(), self.standard.clone());
         let (ledger, inputs): (_, Vec<(&str, &str)>) = match self.world.dice.below(3) {
             0 => ("points_account", vec![("household", &text), ("card_no", &name)]),
             1 => (
                 "industry_subsidy",
-                vec![("household", &text), ("year", "2018"), ("industry", &name)],
+                vec![
+                    ("household", &text),
+                    ("year", "2018"),
+                    ("industry", &name),
+                    ("beneficiary_kind", "household"),
+                    ("industry_kind", "crop"),
+                    ("scale", "1"),
+                    ("standard", &standard),
+                    ("implemented_on", "2018-05-01"),
+                    ("claimed_on", "2018-06-01"),
+                ],
             ),
             _ => {
                 self.grant(node, household);

@@ -119,6 +119,8 @@ fn variables(row: &Row, id: RecordId, ledger: &Ledger) -> Vec<(String, CelValue)
     found.push(("passed".into(), cel_list(passed)));
     let late = row.state.iter().flat_map(|state| &state.superseded).map(String::as_str);
     found.push(("superseded".into(), cel_list(late)));
+    let recheck = row.state.as_ref().is_some_and(|state| state.needs_recheck);
+    found.push(("needs_recheck".into(), CelValue::Bool(recheck)));
     found.push(("created_level".into(), row.created.level.name().into()));
     let steps = row.all_steps().map(step_map);
     found.push(("steps".into(), cel_list(steps)));

@@ -1,12 +1,13 @@
 //! Rules about places, policy, clocks and disclosure, which no single record shows: codes of the tree
-//! (R-REG), versions of parameters (R-PAR-02), silence and clocks (R-SYN), bulk looks at personal data
-//! (R-PRV-01). Like rules of the catalogue they say what they find and change nothing.
+//! (R-REG), versions of parameters (R-PAR-02) and the plans behind them (R-PLN-02), silence and clocks
+//! (R-SYN), bulk looks at personal data (R-PRV-01). Like rules of the catalogue they say what they find
+//! and change nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use taizhang_core::catalogue::{Severity, Text};
 use taizhang_core::directives::Directives;
-use taizhang_core::id::PlaceId;
+use taizhang_core::id::{Level, PlaceId, SliceId};
 use taizhang_core::place::Tree;
 use taizhang_core::place::event::PlaceEvent;
 use taizhang_core::place::import::nests;
@@ -17,6 +18,8 @@ use crate::driver::{Replica, clock};
 use crate::health::OfficeState;
 use crate::ops::OpsError;
 
+/// The ledger of the plans that counties file.
+const PLANS: &str = "implementation_plan_filing";
 /// Records that one login may reveal within [`REVEALED_WITHIN_MS`] before R-PRV-01 names it: a day's
 /// casework needs fewer.
 pub const REVEALED_MAX: usize = 30;
@@ -141,6 +144,36 @@ fn shown(value: &Value) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// Parameters that a county has set while no plan that it has filed names them (R-PLN-02); `plans` are the
+/// parameters that the filed plans of each county name.
+pub fn plan_findings(
+    directives: &Directives,
+    plans: &BTreeMap<PlaceId, BTreeSet<String>>,
+    today: Date,
+) -> Vec<OfficeFinding> {
+    let today = today.to_string();
+    let lacking = |(place, named): (&PlaceId, &BTreeSet<String>)| {
+        let versions = directives.policies.get(place).into_iter().flatten();
+        let begun = versions.filter(|version| version.effective_from <= today);
+        let set: BTreeSet<&String> = begun.flat_map(|version| version.values.keys()).collect();
+        let bare = set.into_iter().filter(|param| !named.contains(*param));
+        let labels: Vec<&Text> =
+            bare.filter_map(|id| Some(&directives.catalogue.params.get(id)?.label)).collect();
+        let zh: Vec<&str> = labels.iter().map(|label| label.zh.as_str()).collect();
+        let en: Vec<&str> = labels.iter().map(|label| label.en.as_str()).collect();
+        (!labels.is_empty()).then(|| {
+            found(
+                "R-PLN-02",
+                Severity::Violation,
+                *place,
+                format!("参数「{}」已由县级确定,但没有已报备的方案载明", zh.join("、")),
+                format!("set by the county, but in no plan that it has filed: {}", en.join(", ")),
+            )
+        })
+    };
+    plans.iter().filter_map(lacking).collect()
+}
+
 /// Clocks that differ by more than is allowed (R-SYN-02): places and differences in milliseconds.
 pub fn clock_findings(skews: &[(PlaceId, i64)], allowed_minutes: i64) -> Vec<OfficeFinding> {
     let allowed = allowed_minutes.saturating_mul(60_000);
@@ -187,6 +220,29 @@ pub fn disclosure_findings(
 }
 
 impl Replica {
+    /// The parameters that plans on file name, of every county at and below this office.
+    fn filed_plans(
+        &self,
+        directives: &Directives,
+    ) -> Result<BTreeMap<PlaceId, BTreeSet<String>>, OpsError> {
+        let mut plans = BTreeMap::new();
+        if directives.catalogue.ledger(PLANS).is_none() {
+            return Ok(plans);
+        }
+        let (tree, own) = (&directives.tree, self.place());
+        let counties = tree.iter().filter(|place| place.level == Level::County);
+        for county in counties.map(|place| place.id).filter(|id| tree.is_above_or_same(own, *id)) {
+            let slice = SliceId::ledger(county);
+            let rows = self.readers().with(|reader| reader.lookup().rows_of(slice, PLANS))?;
+            let filed = rows.iter().map(|(_, row)| row);
+            let filed = filed.filter(|row| matches!(row.state_id(), Some("filed" | "recorded")));
+            let lines = filed.filter_map(|row| row.logs.get("localised")).flatten();
+            let named = lines.filter_map(|line| line.columns.get("param")?.as_text());
+            plans.insert(county, named.map(|id| id.trim().to_owned()).collect());
+        }
+        Ok(plans)
+    }
+
     /// What the rules about offices find at and below a place.
     ///
     /// # Errors
@@ -196,6 +252,8 @@ impl Replica {
         let (directives, now, own) = (self.directives(), clock::now(), self.place());
         let mut all = tree_findings(&directives.tree, now.date());
         all.extend(policy_findings(&directives, now.date()));
+        let plans = self.filed_plans(&directives)?;
+        all.extend(plan_findings(&directives, &plans, now.date()));
         let days = self.view()?.silence_days;
         let silent =
             self.offices(under)?.into_iter().filter(|one| one.state == OfficeState::Silent);

@@ -283,9 +283,13 @@ fn payment_twice(stage: &mut Stage) {
 }
 
 fn receipt_twice(stage: &mut Stage) {
+    let fund = [("name", "孝善敬老基金"), ("fund_level", "village"), ("opened_on", "2018-01-10")];
+    let account = stage.create(VILLAGE, "filial_account", &fund).to_string();
+    stage.sync();
     stage.cut(VILLAGE);
     stage.cut(SECOND);
-    let receipt = [("date", "2018-06-05"), ("receipt_no", "0042"), ("amount", "500")];
+    let account = ("account", account.as_str());
+    let receipt = [("date", "2018-06-05"), ("receipt_no", "0042"), ("amount", "500"), account];
     let one = stage.create(VILLAGE, "filial_fund", &receipt);
     let two = stage.create(SECOND, "filial_fund", &receipt);
     stage.heal(VILLAGE);
@@ -301,6 +305,7 @@ fn receipt_twice(stage: &mut Stage) {
             ("date", "2018-06-06"),
             ("receipt_no", "0042"),
             ("amount", "-500"),
+            account,
             ("reverses", &two.to_string()),
         ],
     );

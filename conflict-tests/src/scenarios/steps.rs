@@ -229,7 +229,15 @@ fn void_and_verify(stage: &mut Stage) {
 fn rating(stage: &mut Stage, name: &str) -> RecordId {
     let household = stage.household(VILLAGE, name).to_string();
     let id = stage.create(VILLAGE, "star_rating", &[("household", &household), ("year", "2018")]);
-    stage.set(VILLAGE, id, "per_capita_income", "5000");
+    for (field, value) in [
+        ("per_capita_income", "5000"),
+        ("law_abiding", "true"),
+        ("deliberated_on", "2018-06-10"),
+        ("present", "24"),
+        ("votes_for", "22"),
+    ] {
+        stage.set(VILLAGE, id, field, value);
+    }
     id
 }
 
@@ -260,11 +268,19 @@ fn steps_out_of_order(stage: &mut Stage) {
 }
 
 fn signatures_lapse(stage: &mut Stage) {
-    let household = stage.household(VILLAGE, "张三").to_string();
+    let household = stage.household(VILLAGE, "张三");
+    let worker = member(stage, household, "41149919520307002X").to_string();
     let id = stage.create(
         VILLAGE,
         "employment_subsidy",
-        &[("household", &household), ("year", "2018"), ("annual_wage", "24000")],
+        &[
+            ("household", &household.to_string()),
+            ("year", "2018"),
+            ("applied_on", "2018-06-01"),
+            ("worker", &worker),
+            ("place_kind", "county_park"),
+            ("annual_wage", "24000"),
+        ],
     );
     for state in ["income_acknowledged", "signed_helper", "signed_leader", "signed"] {
         stage.act(VILLAGE, id, state);

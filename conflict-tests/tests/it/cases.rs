@@ -4,6 +4,8 @@
 use conflict_tests::world::{Node, World, clerk};
 use serde_json::json;
 use taizhang_core::id::RecordId;
+use taizhang_core::time::Date;
+use taizhang_node::engine::act::Asked;
 
 const CITY: Node = 0;
 const COUNTY: Node = 1;
@@ -173,8 +175,8 @@ fn a_government_workshop_has_thirty_percent_poor_workers() {
     }
 }
 
-/// Goal: R-NTC-01 to 03: a notice stands as long as the published days, names no number of a person, and every
-/// objection is answered; before the days are published the step is not taken for good.
+/// Goal: R-NTC-01 to 03: a notice stands as long as the published days and until its own last one, names no number of a
+/// person, and every objection is answered; what it must not show is refused before it is posted.
 #[test]
 fn a_notice_is_long_enough_and_names_no_numbers() {
     let mut world = World::new(105, 4, None);
@@ -195,10 +197,20 @@ fn a_notice_is_long_enough_and_names_no_numbers() {
             ("contact", "村文书王五"),
         ];
         let id = world.create(VILLAGE, "public_notice", &inputs);
+        if rule == "R-NTC-02" {
+            refused(&mut world, VILLAGE, id, "posted", rule);
+            continue;
+        }
+        act(&mut world, VILLAGE, id, "posted").unwrap();
         if rule.is_empty() {
             let line = json!({"date": "2018-06-06", "what": "条件不符"});
             world.set(VILLAGE, id, "objections", &line.to_string());
             assert!(failed(&mut world, VILLAGE, id).contains(&"R-NTC-03".to_owned()));
+            refused(&mut world, VILLAGE, id, "ended", "R-NTC-01");
+            world.now = Date::parse(end).unwrap().start().plus(12 * 3_600_000);
+            let asked = Asked { to: "ended", reason: "", date: "2018-06-11" };
+            let early = world.job(VILLAGE, |engine, now| engine.act_on(id, asked, &clerk(), now));
+            assert!(early.unwrap_err().contains("R-NTC-01"), "ended the day before its last");
             act(&mut world, VILLAGE, id, "ended").unwrap();
         } else {
             refused(&mut world, VILLAGE, id, "ended", rule);
@@ -228,10 +240,7 @@ fn a_capable_child_signs_a_commitment() {
             ("determined_by", "责任组长王五"),
         ];
         let id = world.create(VILLAGE, "elderly_support", &inputs);
-        let mut line = json!({"name": "张大", "capacity": "yes"});
-        if !date.is_empty() {
-            line["committed_on"] = date.into();
-        }
+        let line = json!({"name": "张大", "capacity": "yes"});
         world.set(VILLAGE, id, "children", &line.to_string());
         for to in ["surveyed", "determined"] {
             act(&mut world, VILLAGE, id, to).unwrap();
@@ -239,6 +248,10 @@ fn a_capable_child_signs_a_commitment() {
         assert!(world.settle(2000));
         act(&mut world, TOWNSHIP, id, "reviewed").unwrap();
         assert!(world.settle(2000));
+        if !date.is_empty() {
+            let signed = json!({"child": "张大", "committed_on": date});
+            world.set(VILLAGE, id, "commitments", &signed.to_string());
+        }
         act(&mut world, VILLAGE, id, "committed").unwrap();
         let found = failed(&mut world, VILLAGE, id).contains(&"R-ELD-02".to_owned());
         assert_eq!(found, !good);

@@ -32,6 +32,11 @@ const BY_PROGRAM: &[(&str, &str, &str)] = &[
     ("R-REG-03", "the page 节点 lists", "a_place_that_ends_has_a_successor"),
     ("R-PAR-01", "a version is refused", "every_parameter_reaches_the_village"),
     ("R-PAR-02", "the page 节点 lists", "versions_that_overlap_or_leave_a_gap"),
+    (
+        "R-PLN-02",
+        "the page 节点 lists, and `implementation_plan_filing`",
+        "what_a_county_sets_stands_in_a_plan",
+    ),
     ("R-SYN-01", "the page 节点 lists", "silent_offices_come_first"),
     ("R-SYN-02", "the page 节点 lists", "a_clock_may_differ_by_as_much"),
     ("R-PRV-01", "the page 节点 lists", "a_day_of_many_looks_is_named"),

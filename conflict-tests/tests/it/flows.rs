@@ -191,6 +191,7 @@ async fn a_star_rating_takes_its_six_steps() {
             &rating,
             &[
                 ("representatives", "30"),
+                ("law_abiding", "true"),
                 ("present", "24"),
                 ("votes_for", "22"),
                 ("votes_against", "1"),
@@ -214,6 +215,7 @@ async fn a_star_rating_takes_its_six_steps() {
         .await;
     village.button("保存").await;
     village.sees("已保存在本机").await;
+    village.step("公示", "").await;
     village.step("结束公示", "").await;
     village.edit(&rating, &[("notice_ref", "2018年星级户评议结果 2018-06-06")]).await;
     village.step("公示公告", "").await;
@@ -221,7 +223,7 @@ async fn a_star_rating_takes_its_six_steps() {
     township.wait_for(&rating, "已公示").await;
     township.edit(&rating, &[("tier", "3")]).await;
     township.button("最终确认").await;
-    township.sees("R-STR-02").await;
+    township.sees("星级与人均可支配收入档次不符").await;
     township.edit(&rating, &[("tier", "2")]).await;
     township.step("最终确认", "").await;
     township.step("汇总上报", "").await;
@@ -243,6 +245,7 @@ async fn applied(clerk: &Desk, folder: &Path) -> String {
         .fill(&[
             ("household", "欧阳锋"),
             ("year", "2018"),
+            ("applied_on", "2018-06-05"),
             ("worker", "欧阳锋 户主"),
             ("place_kind", "county_park"),
             ("annual_wage", "24000"),

@@ -78,7 +78,9 @@ fn notice(world: &mut World, node: Node, from: &str, until: &str) -> RecordId {
         ("contact", "村委会"),
     ];
     let id = world.create(node, "public_notice", &fields);
-    world.job(node, |engine, now| engine.act(id, "ended", "", &clerk(), now)).unwrap();
+    for to in ["posted", "ended"] {
+        world.job(node, |engine, now| engine.act(id, to, "", &clerk(), now)).unwrap();
+    }
     id
 }
 
@@ -293,6 +295,50 @@ fn versions_that_overlap_or_leave_a_gap_are_named() {
     world.publish_from(CITY, "二号", "2018-07-01", PARAM, 10).unwrap();
     let twice = found(&mut world, "2018-07-01");
     assert!(twice.len() == 1 && twice[0].contains("two values from 2018-07-01"), "{twice:?}");
+}
+
+/// A plan of the county that names a parameter.
+fn plan(world: &mut World, param: &str) -> RecordId {
+    let fields = [
+        ("opinion", "motivation"),
+        ("title", param),
+        ("doc_no", "县脱贫〔2018〕8号"),
+        ("issued_on", "2018-05-01"),
+    ];
+    let id = world.create(COUNTY, "implementation_plan_filing", &fields);
+    let line = format!(r#"{{"param":"{param}","value":"2"}}"#);
+    assert!(world.set(COUNTY, id, "localised", &line));
+    world.attach(COUNTY, id, "document", b"plan");
+    id
+}
+
+/// Goal: R-PLN-02: the county, and the city above it, read which parameters the county has set that no plan on file
+/// names; a plan that waits to be filed is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_county_sets_stands_in_a_plan_that_it_has_filed() {
+    let mut world = World::new(98, 4, None);
+    let (named, bare) = ("redeem_visits_per_person_month", "points_max_per_event");
+    for (at, param) in [named, bare].into_iter().enumerate() {
+        let doc_no = format!("县政〔2018〕{at}号");
+        world.publish_from(COUNTY, &doc_no, "2018-06-01", param, 2).unwrap();
+    }
+    let filed = plan(&mut world, named);
+    world.job(COUNTY, |engine, now| engine.act(filed, "filed", "", &clerk(), now)).unwrap();
+    plan(&mut world, bare);
+    assert!(world.settle(3000));
+    let county = world.replicas[COUNTY].place;
+    for (node, sees) in [(CITY, true), (COUNTY, true), (TOWNSHIP, false)] {
+        let replica = Replica::start(world.replicas[node].engine.take().unwrap()).unwrap();
+        let found = replica.office_findings(world.replicas[CITY].place).unwrap();
+        let found: Vec<_> = found.into_iter().filter(|one| one.rule == "R-PLN-02").collect();
+        assert_eq!(found.len(), usize::from(sees), "{node}: {found:?}");
+        for one in found {
+            assert_eq!(one.place, county);
+            let says = |label: &str| one.text.zh.contains(label);
+            assert!(says("单次加分上限") && !says("每人每月"), "{}", one.text.zh);
+        }
+        replica.close();
+    }
 }
 
 /// Goal: a version needs a second person from the command line too.

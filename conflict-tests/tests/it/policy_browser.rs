@@ -92,16 +92,18 @@ fn notice(office: &Office) {
         person: clerk(),
     });
     let id = made.unwrap()["record"].as_str().unwrap().parse().unwrap();
-    office
-        .ask(&Request::Act {
-            id: Some(id),
-            ledger: String::new(),
-            in_state: String::new(),
-            to: "ended".into(),
-            reason: String::new(),
-            person: clerk(),
-        })
-        .unwrap();
+    for to in ["posted", "ended"] {
+        office
+            .ask(&Request::Act {
+                id: Some(id),
+                ledger: String::new(),
+                in_state: String::new(),
+                to: to.into(),
+                reason: String::new(),
+                person: clerk(),
+            })
+            .unwrap();
+    }
 }
 
 /// How many records of an office break R-NTC-01.

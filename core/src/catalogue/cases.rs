@@ -4,7 +4,7 @@
 //! They stand in files of their own and are never published: `ledger = "..."`, then `[[case]]` with
 //! `rule`, `holds`, `row`, and as far as the rule reads them `related` (rows by name of the relation),
 //! `params`, `figures` and `as_of`. Names of records are any words; `state`, `passed`, `superseded`, `steps`,
-//! `_id` and a log line's `_level` may be given beside the fields.
+//! `needs_recheck`, `created_level`, `_id` and a log line's `_level` may be given beside the fields.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -226,6 +226,10 @@ fn read_row(ledger: &Ledger, table: &Table) -> Result<(RecordId, Row), String> {
             "_id" => id = named(text(key, value)?),
             "state" => text(key, value)?.clone_into(&mut state.state),
             "superseded" => state.superseded = texts(key, value)?,
+            "needs_recheck" => {
+                state.needs_recheck = value.as_bool().ok_or("`needs_recheck` is no truth value")?;
+            }
+            "created_level" => row.created.level = level_of(text(key, value)?)?,
             "passed" => state.steps.extend(texts(key, value)?.into_iter().map(|to| step(to, ""))),
             "steps" => {
                 for line in tables(key, value)? {

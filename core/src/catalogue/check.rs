@@ -61,6 +61,7 @@ pub fn row_type(ledger: &Ledger) -> BTreeMap<String, Type> {
     row.insert("state".into(), Type::Text);
     row.insert("passed".into(), Type::List(Box::new(Type::Text)));
     row.insert("superseded".into(), Type::List(Box::new(Type::Text)));
+    row.insert("needs_recheck".into(), Type::Bool);
     row.insert("created_level".into(), Type::Text);
     let step = ["to", "date", "level"].map(|name| (name.to_owned(), Type::Text));
     let step = Type::Row(Arc::new(BTreeMap::from(step)));
@@ -219,6 +220,7 @@ impl Checker<'_> {
             "steps",
             "passed",
             "superseded",
+            "needs_recheck",
             "void",
             "if",
             "in",

@@ -572,8 +572,8 @@ impl Maker {
             let [kind, employer] = cells(JOBS, at / 6);
             let job = log(&format!("start_on=2018-02-26 employer={employer} job=工人"));
             record!(self, "employment_subsidy", "job-{at}" => "household={id} year=2018 \
-                worker={id}-head place_kind={kind} annual_wage={wage} work_place={employer} \
-                employment={job}");
+                applied_on=2018-12-10 worker={id}-head place_kind={kind} annual_wage={wage} \
+                work_place={employer} employment={job}");
         }
         if at % 7 == 3 {
             let [industry, kind, unit] = cells(INDUSTRIES, at / 7);
@@ -663,16 +663,16 @@ impl Maker {
         let (pension, labour) = (self.between(98, 150) * 100, self.between(0, 20) * 1000);
         let (allowance, other) = (if *kind == "general" { 0 } else { 15_400 }, self.name(None));
         let capacity = word("no open", nth);
-        let children = log(&format!(
-            "name={head} capacity=yes committed_on=2018-03-01 monthly=20000; \
-             name={other} capacity={capacity} place=外省"
-        ));
+        let children =
+            log(&format!("name={head} capacity=yes; name={other} capacity={capacity} place=外省"));
+        let signed = log(&format!("child={head} committed_on=2018-03-01 monthly=20000"));
+        let children = format!("children={children} commitments={signed}");
         let paid = MONTHS.map(|one| format!("child={head} month={one} date={one}-10 amount=20000"));
         let talk = "date=2018-07-02 who=调解员 text=已协商,下月起支付";
         let (support, more) = match at % 5 {
             _ if five => (0, String::new()),
-            4 => (0, format!("children={children} mediation={}", log(talk))),
-            _ => (20_000, format!("children={children} payments={}", log(&paid.join(";")))),
+            4 => (0, format!("{children} mediation={}", log(talk))),
+            _ => (20_000, format!("{children} payments={}", log(&paid.join(";")))),
         };
         let all = pension + allowance + support + labour;
         record!(self, "elderly_support", "support-{alias}" => "member=@{alias} household={id} \

@@ -85,7 +85,7 @@ impl Engine {
                 "what was certified has changed: it must be reviewed again first, or put back",
             );
         }
-        self.check_blocks(&found, to, now)?;
+        self.check_blocks(&found, to, date, now)?;
         let mut rights = self.step_rights(&found, &step, now)?;
         self.record_spends(&mut rights, person, now)?;
         let mut row = found.row.clone();
@@ -181,13 +181,14 @@ impl Engine {
         &mut self,
         found: &Found,
         to: &str,
+        date: &str,
         now: UtcMillis,
     ) -> Result<(), CommandError> {
         let mut after = found.row.clone();
         if let Some(state) = &mut after.state {
             state.state = to.to_owned();
             let (level, time) = (self.level(), now);
-            let (reason, date) = (String::new(), now.date().to_string());
+            let (reason, date) = (String::new(), date.to_owned());
             state.steps.push(Step { to: to.to_owned(), level, time, reason, date });
         }
         self.settle()?;

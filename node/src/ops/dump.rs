@@ -203,6 +203,7 @@ fn line_of_record(one: &Dumped, ledger: &Ledger, numbers: &mut Numbers) -> Json 
         "state": row.state_id(),
         "steps": steps.collect::<Vec<_>>(),
         "superseded": row.state.iter().flat_map(|state| &state.superseded).collect::<Vec<_>>(),
+        "needs_recheck": row.state.as_ref().is_some_and(|state| state.needs_recheck),
         "failed": rules(Outcome::Failed),
         "unchecked": rules(Outcome::Unchecked),
     })
