@@ -149,7 +149,7 @@ fn the_fold_equals_automerge_on_random_histories() {
             }
         }
         let rows: Vec<_> = peers.iter().map(|peer| fold(&peer.log, ledger).unwrap()).collect();
-        assert!(rows.iter().all(|row| row.hash() == rows[0].hash()), "seed {seed}: one row hash");
+        assert!(rows.iter().all(|row| row.to_text() == rows[0].to_text()), "seed {seed}: one row");
     }
     println!("{judged} fields judged, {conflicted} of them conflicted");
     assert!(conflicted > 50);
