@@ -20,6 +20,9 @@ use crate::world::{Node, World, clerk};
 /// What the county gives the township of its budget, in 分.
 pub(crate) const SHARE: i64 = 60_000;
 
+/// Who is paid on behalf of every household.
+const HOLDER: &str = "户主";
+
 /// A record of the workload.
 #[derive(Clone, Copy)]
 pub struct Known {
@@ -225,6 +228,7 @@ impl Player {
         let name = format!("户{token}");
         let household = self.world.household(node, &name);
         self.deed(node, format!("creates household {household}"));
+        self.members(node, household);
         self.registers.created(household, place);
         self.records.push(Known { id: household, place, ledger: "poor_household" });
         let (text, standard) = (household.to_string(), self.standard.clone());
@@ -253,6 +257,22 @@ impl Player {
         self.records.push(Known { id, place, ledger });
     }
 
+    /// Who is paid on behalf of a household, and who helps it: nothing is granted without.
+    fn members(&mut self, node: Node, household: RecordId) {
+        let text = household.to_string();
+        let head = [
+            ("household", text.as_str()),
+            ("name", HOLDER),
+            ("relation", "head"),
+            ("living", "registered"),
+            ("health", "healthy"),
+            ("labour", "ordinary"),
+        ];
+        self.world.create(node, "household_member", &head);
+        // That the helper has left is a finding, and hinders nothing.
+        self.world.set(node, household, "helper", &text);
+    }
+
     /// A grant that a village applies for.
     fn grant(&mut self, node: Node, household: RecordId) -> Known {
         let place = self.world.replicas[node].place.0[0];
@@ -264,6 +284,7 @@ impl Player {
             ("project_detail", &detail),
             ("requested", "1"),
             ("payee_account", "622848000000123"),
+            ("payee_holder", HOLDER),
         ];
         let id = self.world.create(node, "household_grant", &inputs);
         let first = Default::default();
@@ -338,8 +359,10 @@ impl Player {
             Level::City => return,
         };
         let to = steps[self.world.dice.index(steps.len())];
-        if to == "approved" || to == "paid" {
-            self.approve(node, known);
+        match to {
+            "reviewed" => self.check_account(node, known),
+            "approved" | "paid" => self.approve(node, known),
+            _ => {}
         }
         let acted = self
             .world

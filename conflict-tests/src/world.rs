@@ -410,6 +410,51 @@ impl World {
         self.create(node, "poor_household", &household(name))
     }
 
+    /// A workshop of government investment that the county has inspected.
+    ///
+    /// # Panics
+    ///
+    /// If something is refused: a mistake of the scenario.
+    pub fn inspected_workshop(&mut self, name: &str) -> RecordId {
+        let [county, township, village] = [1, 2, 3];
+        let kept = [("name", name), ("safety_officer", "李四"), ("fire_equipment", "8")];
+        let id = self.create(village, "workshop", &kept);
+        assert!(self.settle(20_000), "the workshop arrives");
+        for (field, value) in [
+            ("build_kind", "rebuilt"),
+            ("land_kind", "school"),
+            ("operator", "服装公司"),
+            ("have_site_ok", "true"),
+            ("have_sign_ok", "true"),
+            ("have_intro_ok", "true"),
+            ("have_safety_ok", "true"),
+            ("have_board_ok", "true"),
+            ("have_payroll_ok", "true"),
+            ("six_checked_on", "2018-05-20"),
+        ] {
+            assert!(self.set(township, id, field, value), "{field}");
+        }
+        self.step_of(township, id, "built");
+        for (field, value) in [
+            ("workshop_kind", "poverty"),
+            ("funding_kind", "government"),
+            ("safety_designed", "true"),
+            ("safety_built", "true"),
+            ("safety_used", "true"),
+        ] {
+            assert!(self.set(county, id, field, value), "{field}");
+        }
+        self.step_of(county, id, "inspected");
+        id
+    }
+
+    /// Takes a step, and waits until it has arrived.
+    fn step_of(&mut self, node: Node, id: RecordId, to: &str) {
+        self.job(node, |engine, now| engine.act(id, to, "按规定", &clerk(), now))
+            .unwrap_or_else(|error| panic!("{to}: {error}"));
+        assert!(self.settle(20_000), "{to} arrives");
+    }
+
     /// A helper in an office's own register of contacts.
     ///
     /// # Panics

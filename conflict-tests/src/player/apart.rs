@@ -65,6 +65,9 @@ impl Player {
             return;
         }
         self.pass();
+        if self.runs(2) {
+            self.check_account(2, grant);
+        }
         if !act(self, 2, "reviewed") {
             return;
         }
@@ -81,9 +84,29 @@ impl Player {
         self.set_links(village, true);
     }
 
-    /// The county fills in what an approval needs.
+    /// The township compares the account with the passbook.
+    pub(super) fn check_account(&mut self, node: Node, grant: Known) {
+        self.world.set(node, grant.id, "account_checked_tail", "0123");
+    }
+
+    /// The county lists the household, and fills in what an approval and a payment need.
     pub(super) fn approve(&mut self, node: Node, grant: Known) {
-        self.world.set(node, grant.id, "approved_amount", "1");
-        self.world.set(node, grant.id, "pay_channel", "card");
+        let slip = [
+            ("approved_amount", "1"),
+            ("pay_channel", "card"),
+            ("paid_date", "2018-06-20"),
+            ("voucher_no", "凭-1"),
+        ];
+        for (field, value) in slip {
+            self.world.set(node, grant.id, field, value);
+        }
+        // Whatever is refused is refused: it may be listed already.
+        drop(self.world.job(node, |engine, now| {
+            let household = engine.find(grant.id)?.row.text("household");
+            match household.parse() {
+                Ok(household) => engine.act(household, "listed", "按规定", &clerk(), now),
+                Err(_) => Ok(()),
+            }
+        }));
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::steps::{listed, member};
 use crate::scenario::{CITY, COUNTY, COUNTY_2, SECOND, Scenario, Stage, TOWNSHIP, VILLAGE};
 use crate::world::clerk;
 use taizhang_core::id::RecordId;
@@ -79,6 +80,7 @@ pub(super) const LIST: &[Scenario] = &[
 pub(super) fn reviewed_grant(stage: &mut Stage, household: RecordId, yuan: &str) -> RecordId {
     let id = submitted_grant(stage, household, yuan);
     stage.sync();
+    stage.set(TOWNSHIP, id, "account_checked_tail", "0123");
     stage.act(TOWNSHIP, id, "reviewed");
     stage.sync();
     id
@@ -96,10 +98,26 @@ pub(super) fn submitted_grant(stage: &mut Stage, household: RecordId, yuan: &str
             ("project_detail", "大棚"),
             ("requested", yuan),
             ("payee_account", "622848000000123"),
+            ("payee_holder", "张三"),
         ],
     );
     stage.act(VILLAGE, id, "submitted");
     id
+}
+
+/// A household that may be granted something: listed, and its head a member.
+fn entitled(stage: &mut Stage) -> RecordId {
+    let household = listed(stage, "张三");
+    member(stage, household, "41149919520307002X");
+    household
+}
+
+/// What the county fills in when it pays.
+fn pay_slip(stage: &mut Stage, grant: RecordId) {
+    let slip = [("pay_channel", "card"), ("paid_date", "2018-06-20"), ("voucher_no", "凭-2018-31")];
+    for (field, value) in slip {
+        stage.set(COUNTY, grant, field, value);
+    }
 }
 
 pub(super) fn open(stage: &mut Stage, name: &str, amount: i64) -> RecordId {
@@ -113,7 +131,7 @@ fn yearly_control(stage: &mut Stage) {
     let cap = "household_grant_year_total_yuan";
     stage.world.publish_from(COUNTY, "县发1号", "2018-06-01", cap, 1_000_000).unwrap();
     open(stage, "office:pay", 1);
-    let household = stage.household(VILLAGE, "张三");
+    let household = entitled(stage);
     let one = reviewed_grant(stage, household, "6000");
     let two = reviewed_grant(stage, household, "6000");
     stage.cut(COUNTY);
@@ -128,7 +146,7 @@ fn yearly_control(stage: &mut Stage) {
     stage.everywhere(two, "approved");
     for id in [one, two] {
         assert!(stage.failed(COUNTY, id).contains(&"R-GRT-05".into()));
-        stage.set(COUNTY, id, "pay_channel", "card");
+        pay_slip(stage, id);
     }
     let other = stage.try_act(COUNTY_2, one, "paid").unwrap_err();
     assert!(other.contains("财务节点"), "{other}");
@@ -186,13 +204,8 @@ fn wage(worker: &str, poor: bool, yuan: &str) -> serde_json::Value {
 }
 
 fn wage_share(stage: &mut Stage) {
-    let workshop = stage.create(VILLAGE, "workshop", &[("name", "服装车间")]);
-    stage.sync();
-    stage.set(COUNTY, workshop, "funding_kind", "government");
     open(stage, "workshop_no", 100);
-    stage.sync();
-    stage.act(TOWNSHIP, workshop, "built");
-    stage.sync();
+    let workshop = stage.world.inspected_workshop("服装车间");
     stage.act(COUNTY, workshop, "accepted");
     stage.sync();
     stage.act(VILLAGE, workshop, "operating");
@@ -222,16 +235,9 @@ fn wage_share(stage: &mut Stage) {
     }
 }
 
-fn built_workshop(stage: &mut Stage, name: &str) -> RecordId {
-    let id = stage.create(VILLAGE, "workshop", &[("name", name)]);
-    stage.sync();
-    stage.act(TOWNSHIP, id, "built");
-    stage.sync();
-    id
-}
-
 fn numbering(stage: &mut Stage) {
-    let [one, two, three] = ["一车间", "二车间", "三车间"].map(|name| built_workshop(stage, name));
+    let [one, two, three] =
+        ["一车间", "二车间", "三车间"].map(|name| stage.world.inspected_workshop(name));
     let pool = open(stage, "workshop_no", 100);
     stage.sync();
     let refused = stage.try_act(TOWNSHIP, one, "accepted").unwrap_err();
@@ -260,7 +266,7 @@ fn numbering(stage: &mut Stage) {
 }
 
 fn payment_twice(stage: &mut Stage) {
-    let household = stage.household(VILLAGE, "张三");
+    let household = entitled(stage);
     let grant = reviewed_grant(stage, household, "3000");
     stage.set(COUNTY, grant, "approved_amount", "3000");
     stage.act(COUNTY, grant, "approved");
@@ -328,12 +334,12 @@ pub(super) fn hex_upper(bytes: &[u8]) -> String {
 
 fn withdrawal_crosses_payment(stage: &mut Stage) {
     open(stage, "office:pay", 1);
-    let household = stage.household(VILLAGE, "张三");
+    let household = entitled(stage);
     let grant = reviewed_grant(stage, household, "6000");
     stage.cut(VILLAGE);
     stage.act(VILLAGE, grant, "withdrawn");
     stage.set(COUNTY, grant, "approved_amount", "6000");
-    stage.set(COUNTY, grant, "pay_channel", "card");
+    pay_slip(stage, grant);
     stage.act(COUNTY, grant, "approved");
     stage.act(COUNTY, grant, "paid");
     stage.heal(VILLAGE);

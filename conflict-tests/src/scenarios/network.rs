@@ -395,7 +395,7 @@ fn catalogue_upgrade(stage: &mut Stage) {
     stage.cut(VILLAGE);
     stage.world.job(CITY, |engine, now| engine.publish_parts(&upgraded(), &clerk(), now)).unwrap();
     stage.sync();
-    let old = [("file_no", "1"), ("householder", "张三")];
+    let old = [("group_no", "一组"), ("householder", "张三")];
     let file = stage.create(VILLAGE, "toilet_renovation", &old);
     stage.set(TOWNSHIP, household, "household_kind", "border");
     let slice = SliceId::ledger(stage.world.replicas[OTHER].place);

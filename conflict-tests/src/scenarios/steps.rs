@@ -93,7 +93,7 @@ pub(super) const LIST: &[Scenario] = &[
 ];
 
 fn edit_under_review(stage: &mut Stage) {
-    let household = stage.household(VILLAGE, "张三");
+    let household = listed(stage, "张三");
     let grant = super::money::submitted_grant(stage, household, "6000");
     stage.sync();
     stage.cut(VILLAGE);
@@ -201,6 +201,7 @@ fn void_and_verify(stage: &mut Stage) {
         ],
     );
     stage.act(VILLAGE, measure, "running");
+    stage.world.attach(VILLAGE, measure, "evidence", b"contract");
     stage.sync();
     stage.cut(VILLAGE);
     stage.act(TOWNSHIP, measure, "verified");
@@ -349,10 +350,28 @@ fn rework_and_accept(stage: &mut Stage) {
     let id = stage.create(
         VILLAGE,
         "toilet_renovation",
-        &[("file_no", "1"), ("householder", "张三"), ("built_on", "2018-06-01")],
+        &[
+            ("householder", "张三"),
+            ("mode", "three_chamber"),
+            ("start_on", "2018-05-20"),
+            ("built_on", "2018-06-01"),
+            ("self_check", "true"),
+        ],
     );
+    for photo in ["application", "photo_before", "photo_after"] {
+        stage.world.attach(VILLAGE, id, photo, photo.as_bytes());
+    }
     stage.act(VILLAGE, id, "self_checked");
     stage.sync();
+    for (field, value) in [
+        ("file_no", "厕-001"),
+        ("crew", "张弓施工队"),
+        ("worker_certificate", "证-1"),
+        ("worker_trained_on", "2018-04-20"),
+        ("cost_total", "1200"),
+    ] {
+        stage.set(TOWNSHIP, id, field, value);
+    }
     stage.act(TOWNSHIP, id, "township_checked");
     stage.sync();
     stage.cut(TOWNSHIP);
@@ -362,6 +381,11 @@ fn rework_and_accept(stage: &mut Stage) {
     stage.everywhere(id, "accepted");
     superseded(stage, COUNTY, id, "rework");
     assert!(stage.failed(COUNTY, id).contains(&"R-TOI-20".into()), "验收后异议");
+    let ticket = ticket(stage, &[]);
+    stage.sync();
+    stage.set(COUNTY, id, "objection_ticket", &ticket.to_string());
+    stage.sync();
+    assert!(!stage.failed(COUNTY, id).contains(&"R-TOI-20".into()), "有问题跟踪");
     stage.act(COUNTY, id, "rework");
     stage.sync();
     stage.everywhere(id, "rework");

@@ -33,7 +33,7 @@ fn holds(world: &mut World, node: Node, blob: BlobRef) -> bool {
 }
 
 fn file(world: &mut World, node: Node) -> RecordId {
-    world.create(node, "toilet_renovation", &[("file_no", "001"), ("householder", "张三")])
+    world.create(node, "toilet_renovation", &[("householder", "张三")])
 }
 
 #[test]

@@ -13,7 +13,8 @@ const TOWNSHIP: Node = 2;
 const VILLAGE: Node = 3;
 
 fn act(world: &mut World, node: Node, id: RecordId, to: &str) -> Result<(), String> {
-    world.job(node, |engine, now| engine.act(id, to, "按规定", &clerk(), now))
+    let person = world.holder(node, id, to);
+    world.job(node, |engine, now| engine.act(id, to, "按规定", &person, now))
 }
 
 fn refused(world: &mut World, node: Node, id: RecordId, to: &str, rule: &str) {
@@ -48,6 +49,8 @@ fn statement(world: &mut World, net: i64, per_capita: &str) -> RecordId {
             ("operating_cost", "100"),
             ("net_income", &net),
             ("per_capita", per_capita),
+            ("householder_ack", "张三"),
+            ("acknowledged_on", "2018-06-05"),
         ],
     )
 }
@@ -60,7 +63,14 @@ fn an_income_statement_adds_up_to_the_fen() {
         let id = statement(&mut world, 1_000_001, per_capita);
         if good {
             act(&mut world, VILLAGE, id, "acknowledged").unwrap();
-            world.set(VILLAGE, id, "determined_by", "责任组长王五");
+            let line = [
+                ("determined_by", "责任组"),
+                ("group_leader", "王五"),
+                ("determined_on", "2018-06-05"),
+            ];
+            for (field, value) in line {
+                world.set(VILLAGE, id, field, value);
+            }
             act(&mut world, VILLAGE, id, "determined").unwrap();
             world.set(VILLAGE, id, "wage", "1");
             assert!(world.settle(2000));
@@ -147,11 +157,7 @@ fn a_grant_of_the_cap_passes_and_a_fen_more_does_not() {
 fn a_government_workshop_has_thirty_percent_poor_workers() {
     let mut world = World::new(104, 4, None);
     for (poor, workers, good) in [(3, 10, true), (29, 97, false)] {
-        let id = world.create(VILLAGE, "workshop", &[("name", "服装车间")]);
-        assert!(world.settle(2000));
-        act(&mut world, TOWNSHIP, id, "built").unwrap();
-        assert!(world.settle(2000));
-        world.set(COUNTY, id, "funding_kind", "government");
+        let id = world.inspected_workshop("服装车间");
         let open = |engine: &mut taizhang_node::engine::Engine, now| {
             engine.open_right("workshop_no", 10, &clerk(), now)
         };

@@ -54,7 +54,7 @@ fn a_village_without_a_network_lives_on_bundles_for_a_month() {
     cut_village(&mut world);
     let slice = SliceId::ledger(world.replicas[VILLAGE].place);
     let mut records: Vec<RecordId> = Vec::new();
-    let toilet = [("file_no", "001"), ("householder", "张三")];
+    let toilet = [("householder", "张三")];
     let toilet = world.create(VILLAGE, "toilet_renovation", &toilet);
     let mut photos = Vec::new();
     for day in 1..=30_i64 {

@@ -378,7 +378,6 @@ async fn a_toilet_file_brings_its_photos_to_the_county() {
     let county = desk(&driver, &offices, COUNTY, true).await;
     village.go("/ledgers/toilet_renovation/new").await;
     let fields = [
-        ("file_no", "T-001"),
         ("householder", "欧阳锋"),
         ("mode", "three_chamber"),
         ("toilet_type", "三格式 1.5立方米"),
@@ -401,6 +400,10 @@ async fn a_toilet_file_brings_its_photos_to_the_county() {
     refuses_a_text(&village, folder.path()).await;
     village.go(&file).await;
     village.screen("photos").await;
+    // The township numbers the file before the works start.
+    township.wait_for(&file, "欧阳锋").await;
+    township.edit(&file, &[("file_no", "T-001")]).await;
+    village.wait_for(&file, "T-001").await;
     for step in ["开工", "完工", "村自查"] {
         village.step(step, "").await;
     }
@@ -440,6 +443,41 @@ async fn a_toilet_file_brings_its_photos_to_the_county() {
     }
 }
 
+/// A workshop that the township has checked and the county inspected.
+fn inspected_workshop(offices: &[Office]) -> RecordId {
+    let arrives = |at: usize, shop: RecordId, state: &str| {
+        offices[at].wait(state, |office| {
+            let shown = office.ask(&Request::Show { id: shop });
+            shown.is_ok_and(|shown| shown["row"]["state"]["state"] == state)
+        });
+    };
+    let kept = [("name", "张弓服装加工点"), ("safety_officer", "李四"), ("fire_equipment", "8")];
+    let shop = create(&offices[VILLAGE], VILLAGE, "workshop", &kept);
+    arrives(TOWNSHIP, shop, "proposed");
+    let haves = ["site", "sign", "intro", "safety", "board", "payroll"];
+    let haves = haves.map(|one| format!("have_{one}_ok"));
+    let mut checked = vec![
+        ("build_kind", "rebuilt"),
+        ("land_kind", "school"),
+        ("operator", "样本服装公司"),
+        ("six_checked_on", "2018-05-20"),
+    ];
+    checked.extend(haves.iter().map(|field| (field.as_str(), "true")));
+    set(offices, TOWNSHIP, shop, &checked);
+    act(offices, TOWNSHIP, shop, "built");
+    arrives(COUNTY, shop, "built");
+    let county = [
+        ("funding_kind", "government"),
+        ("workshop_kind", "poverty"),
+        ("safety_designed", "true"),
+        ("safety_built", "true"),
+        ("safety_used", "true"),
+    ];
+    set(offices, COUNTY, shop, &county);
+    act(offices, COUNTY, shop, "inspected");
+    shop
+}
+
 /// Goal: a workshop is accepted and numbered by the county, its wage list is entered line by line and printed, and
 /// the board's paper names no amounts; the share of poor workers comes from the list alone.
 #[tokio::test(flavor = "multi_thread")]
@@ -453,13 +491,7 @@ async fn a_workshop_keeps_its_wage_list() {
             person: person(COUNTY),
         })
         .unwrap();
-    let shop = create(&offices[VILLAGE], VILLAGE, "workshop", &[("name", "张弓服装加工点")]);
-    act(&offices, TOWNSHIP, shop, "built");
-    offices[COUNTY].wait("built", |office| {
-        let shown = office.ask(&Request::Show { id: shop });
-        shown.is_ok_and(|shown| shown["row"]["state"]["state"] == "built")
-    });
-    set(&offices, COUNTY, shop, &[("funding_kind", "government"), ("workshop_kind", "poverty")]);
+    let shop = inspected_workshop(&offices);
     act(&offices, COUNTY, shop, "accepted");
     let village = desk(&driver, &offices, VILLAGE, true).await;
     let shop = format!("/records/{shop}");

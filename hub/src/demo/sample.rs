@@ -637,8 +637,8 @@ impl Maker {
         let [built, checked] = [9, 12].map(|days| start.plus_days(days));
         let given = word("brick sand cement labour other", at / 2);
         let given = log(&format!("what={given} quantity=3"));
-        record!(self, "toilet_renovation", "toilet-{alias}" => "file_no=样本厕-{at:04} \
-            householder={head} household={id} group_no={group} mode={mode} sewer_covered={sewer} \
+        record!(self, "toilet_renovation", "toilet-{alias}" => "householder={head} \
+            household={id} group_no={group} mode={mode} sewer_covered={sewer} \
             new_community=false start_on={start} built_on={built} in_kind={given} \
             self_check=true self_checked_on={checked} self_checked_by=村文书 in_use=true");
         if at % 4 != 0 {

@@ -5,7 +5,7 @@
 //! records of all ledgers, one a line, and the figures, one place a line. It is for whoever runs the
 //! machine. Texts, telephones, numbers of people and accounts, and files are not written: only that there
 //! is one. Of a number of a person its day of birth stands beside, if the number is a good one; and where
-//! equal values make records duplicates of each other, equal numbers stand for equal values.
+//! equal values make records or lines of a log duplicates of each other, equal numbers stand for equal values.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
-use taizhang_core::catalogue::{FieldKind, Ledger, LogColumn};
+use taizhang_core::catalogue::{Field, FieldKind, Ledger, LogColumn};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{PlaceId, RecordId};
 use taizhang_core::record::fold::{LogLine, Row};
@@ -175,7 +175,9 @@ fn line_of_record(one: &Dumped, ledger: &Ledger, numbers: &mut Numbers) -> Json 
     let [fields, sets, logs] = match row.void.is_some() {
         // What is void counts nowhere.
         true => [Map::new(), Map::new(), Map::new()],
-        false => [fields_of(row, ledger, numbers), sets_of(row, ledger), logs_of(row, ledger)],
+        false => {
+            [fields_of(row, ledger, numbers), sets_of(row, ledger), logs_of(row, ledger, numbers)]
+        }
     };
     let moved = row.moved.as_ref().map(|one| json!({"date": one.date, "along": one.along}));
     let steps = row.all_steps().map(
@@ -239,19 +241,31 @@ fn sets_of(row: &Row, ledger: &Ledger) -> Map<String, Json> {
     kept.collect()
 }
 
-fn logs_of(row: &Row, ledger: &Ledger) -> Map<String, Json> {
-    let kept = ledger.fields.iter().filter_map(|field| {
-        let FieldKind::Log(columns) = &field.kind else { return None };
-        let lines = row.logs.get(&field.id)?.iter().map(|line| line_of_log(line, columns));
-        Some((field.id.clone(), lines.collect::<Json>()))
-    });
-    kept.collect()
+fn logs_of(row: &Row, ledger: &Ledger, numbers: &mut Numbers) -> Map<String, Json> {
+    let mut found = Map::new();
+    for field in &ledger.fields {
+        let FieldKind::Log(columns) = &field.kind else { continue };
+        let Some(lines) = row.logs.get(&field.id) else { continue };
+        let lines = lines.iter().map(|line| line_of_log(line, columns, (ledger, field), numbers));
+        found.insert(field.id.clone(), lines.collect());
+    }
+    found
 }
 
-fn line_of_log(line: &LogLine, columns: &[LogColumn]) -> Json {
+/// What tells lines apart has numbers, so that a figure may count different ones.
+fn line_of_log(
+    line: &LogLine,
+    columns: &[LogColumn],
+    (ledger, field): (&Ledger, &Field),
+    numbers: &mut Numbers,
+) -> Json {
     let cells = columns.iter().filter_map(|column| {
         let value = line.columns.get(&column.id)?;
-        Some((column.id.clone(), shown(&column.kind, value, 0)))
+        let number = match field.once_by.contains(&column.id) {
+            true => numbers.of(&ledger.id, value),
+            false => 0,
+        };
+        Some((column.id.clone(), shown(&column.kind, value, number)))
     });
     json!({
         "level": line.writer.level,
