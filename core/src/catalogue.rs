@@ -312,6 +312,18 @@ impl Ledger {
         self.fields.iter().find(|field| field.id == id)
     }
 
+    /// Whole registers of the path that its rules read, by name: its indicators may read them too. Rows are
+    /// evaluated anew when such a register of the city changes, and with the day.
+    pub fn registers(&self) -> impl Iterator<Item = (&str, &Uses)> {
+        let whole = |(name, uses): &(&String, &Uses)| {
+            uses.path && uses.by.is_empty() && self.field(name).is_none()
+        };
+        let named = self.rules.iter().flat_map(|rule| &rule.uses).filter(whole);
+        let named: BTreeMap<&str, &Uses> =
+            named.map(|(name, uses)| (name.as_str(), uses)).collect();
+        named.into_iter()
+    }
+
     /// Whether any rule or indicator depends on today.
     pub fn is_dated(&self) -> bool {
         self.rules.iter().any(|rule| rule.dated)

@@ -50,6 +50,7 @@ pub(super) fn own_scope(ledger: &Ledger) -> BTreeMap<String, Type> {
     let mut scope = row_type(ledger);
     scope.insert("as_of".into(), Type::Text);
     scope.insert("as_of_year".into(), Type::Int);
+    scope.insert("report_year".into(), Type::Int);
     scope
 }
 
@@ -352,6 +353,12 @@ impl Checker<'_> {
             let texts = Type::List(Box::new(Type::Text));
             scope.insert("failed".into(), texts.clone());
             scope.insert("unchecked".into(), texts);
+            for (name, uses) in ledger.registers() {
+                if let Some(register) = self.catalogue.ledger(&uses.ledger) {
+                    let row = Type::Row(Arc::new(row_type(register)));
+                    scope.insert(name.to_owned(), Type::List(Box::new(row)));
+                }
+            }
             return scope;
         };
         for (name, uses) in &rule.uses {
@@ -360,15 +367,16 @@ impl Checker<'_> {
                 scope.insert(name.clone(), Type::List(Box::new(row)));
             }
         }
-        let params = rule
-            .params
-            .iter()
-            .filter_map(|id| Some((id.clone(), type_of(&self.catalogue.params.get(id)?.kind))))
-            .collect();
-        scope.insert("p".into(), Type::Row(Arc::new(params)));
+        scope.insert("p".into(), self.params_type(&rule.params));
         let figures = rule.figures.iter().map(|id| (id.clone(), Type::Int)).collect();
         scope.insert("f".into(), Type::Row(Arc::new(figures)));
         scope
+    }
+
+    fn params_type(&self, ids: &[String]) -> Type {
+        let kind = |id: &String| Some(&self.catalogue.params.get(id)?.kind);
+        let named = ids.iter().filter_map(|id| Some((id.clone(), type_of(kind(id)?))));
+        Type::Row(Arc::new(named.collect()))
     }
 
     fn rule(&mut self, ledger: &Ledger, rule: &Rule) {
@@ -406,10 +414,13 @@ impl Checker<'_> {
         for id in &rule.figures {
             let found = self.catalogue.indicator(id);
             let stands = found.is_some_and(|(_, indicator)| !indicator.is_flow());
-            let ends =
-                found.is_some_and(|(of, _)| of.rules.iter().all(|one| one.figures.is_empty()));
+            // Evaluating the readers of figures anew must move no figure that a rule reads.
+            let ends = found.is_some_and(|(of, indicator)| {
+                !indicator.reads_findings() || of.rules.iter().all(|one| one.figures.is_empty())
+            });
             if !stands || !ends {
-                let reason = "no standing indicator of a ledger whose rules read no figures";
+                let reason =
+                    "no standing indicator, or it reads the findings of rules that read figures";
                 self.fail(&key, format!("`{id}` is {reason}"));
             }
         }
@@ -441,8 +452,14 @@ impl Checker<'_> {
     fn indicators(&mut self, ledger: &Ledger) {
         for one in &ledger.indicators {
             let key = format!("ledger.{}.indicator.{}", ledger.id, one.id);
-            if let Err(reason) = indicator::check(one, ledger, self.scope_of(ledger, None), type_of)
-            {
+            let mut scope = self.scope_of(ledger, None);
+            scope.insert("p".into(), self.params_type(&one.params));
+            // What a version of policy changes is found by the rules.
+            let by_rule = |id: &&String| ledger.rules.iter().any(|rule| rule.params.contains(id));
+            if let Some(other) = one.params.iter().find(|id| !by_rule(id)) {
+                self.fail(&key, format!("no rule here reads the parameter `{other}`"));
+            }
+            if let Err(reason) = indicator::check(one, ledger, scope, type_of) {
                 self.fail(&key, reason);
             }
             let same = self.catalogue.ledgers.values().flat_map(|ledger| &ledger.indicators);

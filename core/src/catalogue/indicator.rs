@@ -56,6 +56,8 @@ pub struct Indicator {
     pub measure: Measure,
     /// When.
     pub when: When,
+    /// Parameters that it reads, in force on the row's business date.
+    pub params: Vec<String>,
     /// Whether it depends on today.
     pub dated: bool,
     /// Whether it is money, in 分.
@@ -70,7 +72,13 @@ impl Indicator {
         !matches!(self.when, When::Now | When::Lines { column: None, .. })
     }
 
-    /// Whether it reads a field.
+    /// Whether it depends on what rules found on the row.
+    pub fn reads_findings(&self) -> bool {
+        let summed = matches!(&self.measure, Measure::Sum(sum) if sum.reads_findings());
+        summed || self.filter.reads_findings()
+    }
+
+    /// Whether it reads a field or a register.
     pub fn reads(&self, field: &str) -> bool {
         let measured = match &self.measure {
             Measure::Count => false,
@@ -102,6 +110,8 @@ pub(super) struct RawIndicator {
     from: Vec<String>,
     lines: Option<String>,
     line: Option<String>,
+    #[serde(default)]
+    params: Vec<String>,
     #[serde(default)]
     small: bool,
 }
@@ -151,6 +161,7 @@ impl RawIndicator {
             filter,
             measure,
             when,
+            params: self.params,
             is_money,
             is_small: self.small,
         })

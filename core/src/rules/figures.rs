@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use cel::Context;
+use cel::{Context, Value as CelValue};
 
 use super::{
-    Evaluator, Finding, Outcome, Surroundings, add, cel_list, line_map, row_map, step_map,
+    Evaluator, Finding, Outcome, Surroundings, add, cel_list, line_map, params_map, row_map,
+    step_map,
 };
 use crate::catalogue::board::Shows;
 use crate::catalogue::expression::Expression;
@@ -60,7 +61,8 @@ fn month_of(day: &str) -> &str {
 pub(super) fn additions(
     mut context: Context<'_, 'static>,
     ledger: &Ledger,
-    row: &Row,
+    (row, id): (&Row, RecordId),
+    around: &dyn Surroundings,
     findings: &[Finding],
 ) -> Additions {
     let mut found = Additions::new();
@@ -73,10 +75,28 @@ pub(super) fn additions(
     };
     add(&mut context, "failed", rules_with(Outcome::Failed));
     add(&mut context, "unchecked", rules_with(Outcome::Unchecked));
+    for (name, uses) in ledger.registers() {
+        let read = ledger.indicators.iter().any(|one| one.reads(name));
+        if let Some(register) = around.ledger(&uses.ledger).filter(|_| read) {
+            let rows = around.related(Some((row, id)), uses);
+            let rows = rows.iter().map(|(id, row)| row_map(row, *id, &register));
+            add(&mut context, name, cel_list(rows));
+        }
+    }
     let span = Span::of(row);
     for indicator in &ledger.indicators {
         let mut adding = Adding { indicator, row, span: &span, found: &mut found };
-        adding.add(ledger, &context);
+        if indicator.params.is_empty() {
+            adding.add(ledger, &context);
+            continue;
+        }
+        // What rests on a parameter that is not set counts nothing.
+        let day = row.business_date(ledger);
+        if let Ok(params) = params_map(&indicator.params, around, day) {
+            let mut inner = context.new_inner_scope();
+            add(&mut inner, "p", params);
+            adding.add(ledger, &inner);
+        }
     }
     found.retain(|_, value| *value != 0);
     found
@@ -108,6 +128,24 @@ impl Evaluator {
         }
     }
 
+    /// Whether a row that stands is one of those that an expression selects; beside the row's own names it
+    /// reads `more`.
+    pub fn selects_with(
+        &self,
+        filter: &Expression,
+        (ledger, row, id): (&Ledger, &Row, RecordId),
+        more: &[(&str, Option<String>)],
+        as_of: Date,
+    ) -> bool {
+        let mut context = self.context(Some((ledger, row, id)), as_of);
+        for (name, text) in more {
+            let value = text.as_deref().map_or(CelValue::Null, CelValue::from);
+            add(&mut context, name, value);
+        }
+        let stands = row.void.is_none() && row.moved.is_none();
+        stands && filter.holds(&context) == Ok(true)
+    }
+
     /// Whether a row that stands is one of those that an expression selects.
     pub fn selects(
         &self,
@@ -117,8 +155,7 @@ impl Evaluator {
         id: RecordId,
         as_of: Date,
     ) -> bool {
-        let stands = row.void.is_none() && row.moved.is_none();
-        stands && filter.holds(&self.context(Some((ledger, row, id)), as_of)) == Ok(true)
+        self.selects_with(filter, (ledger, row, id), &[], as_of)
     }
 }
 
