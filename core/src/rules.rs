@@ -166,6 +166,12 @@ fn params_map<'a>(
     Ok(CelValue::Map(Map { map: Arc::new(params) }))
 }
 
+/// Standing sums at the row's place, by indicator.
+fn figures_map(ids: &[String], around: &dyn Surroundings) -> CelValue {
+    let sums = ids.iter().map(|id| (id.as_str().into(), around.figure(id).into()));
+    CelValue::Map(Map { map: Arc::new(sums.collect::<HashMap<Key, CelValue>>()) })
+}
+
 fn add(context: &mut Context<'_, '_>, name: &str, value: CelValue) {
     context.add_variable_from_value(name, value);
 }
@@ -345,9 +351,7 @@ impl Evaluator {
         let mut context = own.new_inner_scope();
         add(&mut context, "p", params);
         if !rule.figures.is_empty() {
-            let sums = rule.figures.iter().map(|id| (id.as_str().into(), around.figure(id).into()));
-            let sums: HashMap<Key, CelValue> = sums.collect();
-            add(&mut context, "f", CelValue::Map(Map { map: Arc::new(sums) }));
+            add(&mut context, "f", figures_map(&rule.figures, around));
         }
         for (name, uses) in &rule.uses {
             let Some(related_ledger) = around.ledger(&uses.ledger) else {

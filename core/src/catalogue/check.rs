@@ -368,9 +368,12 @@ impl Checker<'_> {
             }
         }
         scope.insert("p".into(), self.params_type(&rule.params));
-        let figures = rule.figures.iter().map(|id| (id.clone(), Type::Int)).collect();
-        scope.insert("f".into(), Type::Row(Arc::new(figures)));
+        scope.insert("f".into(), Self::figures_type(&rule.figures));
         scope
+    }
+
+    fn figures_type(ids: &[String]) -> Type {
+        Type::Row(Arc::new(ids.iter().map(|id| (id.clone(), Type::Int)).collect()))
     }
 
     fn params_type(&self, ids: &[String]) -> Type {
@@ -414,13 +417,10 @@ impl Checker<'_> {
         for id in &rule.figures {
             let found = self.catalogue.indicator(id);
             let stands = found.is_some_and(|(_, indicator)| !indicator.is_flow());
-            // Evaluating the readers of figures anew must move no figure that a rule reads.
-            let ends = found.is_some_and(|(of, indicator)| {
-                !indicator.reads_findings() || of.rules.iter().all(|one| one.figures.is_empty())
-            });
+            let ends =
+                found.is_some_and(|(of, _)| of.rules.iter().all(|one| one.figures.is_empty()));
             if !stands || !ends {
-                let reason =
-                    "no standing indicator, or it reads the findings of rules that read figures";
+                let reason = "no standing indicator of a ledger whose rules read no figures";
                 self.fail(&key, format!("`{id}` is {reason}"));
             }
         }
@@ -454,10 +454,15 @@ impl Checker<'_> {
             let key = format!("ledger.{}.indicator.{}", ledger.id, one.id);
             let mut scope = self.scope_of(ledger, None);
             scope.insert("p".into(), self.params_type(&one.params));
-            // What a version of policy changes is found by the rules.
-            let by_rule = |id: &&String| ledger.rules.iter().any(|rule| rule.params.contains(id));
-            if let Some(other) = one.params.iter().find(|id| !by_rule(id)) {
-                self.fail(&key, format!("no rule here reads the parameter `{other}`"));
+            scope.insert("f".into(), Self::figures_type(&one.figures));
+            if let Some(id) = one.params.iter().find(|id| !self.catalogue.params.contains_key(*id))
+            {
+                self.fail(&key, format!("no parameter `{id}`"));
+            }
+            // A row is evaluated anew with the figures that its rules read.
+            let by_rule = |id: &&String| ledger.rules.iter().any(|rule| rule.figures.contains(id));
+            if let Some(id) = one.figures.iter().find(|id| !by_rule(id)) {
+                self.fail(&key, format!("no rule here reads the figure `{id}`"));
             }
             if let Err(reason) = indicator::check(one, ledger, scope, type_of) {
                 self.fail(&key, reason);

@@ -28,9 +28,8 @@ const CHAIN_CHARS_MAX: usize = 160;
 /// Compiled expressions kept: some of the largest catalogue thinkable.
 const KNOWN_MAX: usize = 8192;
 
-/// Names of today, and of what rules found.
-const TODAY: [&str; 3] = ["as_of", "as_of_year", "report_year"];
-const FINDINGS: [&str; 2] = ["failed", "unchecked"];
+/// Names of today, and of what rules found today.
+const TODAY: [&str; 5] = ["as_of", "as_of_year", "report_year", "failed", "unchecked"];
 
 /// A compiled expression and its text.
 #[derive(Clone)]
@@ -136,14 +135,9 @@ impl Expression {
         &self.source
     }
 
-    /// Whether the result depends on the findings of the row.
-    pub fn reads_findings(&self) -> bool {
-        FINDINGS.iter().any(|name| self.reads(name))
-    }
-
     /// Whether the result depends on today's date, directly or through findings that do.
     pub fn reads_today(&self) -> bool {
-        TODAY.iter().chain(&FINDINGS).any(|name| self.reads(name))
+        TODAY.iter().any(|name| self.reads(name))
     }
 
     /// Whether a variable of that name is read.

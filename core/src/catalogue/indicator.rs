@@ -58,6 +58,8 @@ pub struct Indicator {
     pub when: When,
     /// Parameters that it reads, in force on the row's business date.
     pub params: Vec<String>,
+    /// Standing sums at the place that it reads: of those that its ledger's rules read.
+    pub figures: Vec<String>,
     /// Whether it depends on today.
     pub dated: bool,
     /// Whether it is money, in 分.
@@ -70,12 +72,6 @@ impl Indicator {
     /// Whether it says what happened, month by month.
     pub fn is_flow(&self) -> bool {
         !matches!(self.when, When::Now | When::Lines { column: None, .. })
-    }
-
-    /// Whether it depends on what rules found on the row.
-    pub fn reads_findings(&self) -> bool {
-        let summed = matches!(&self.measure, Measure::Sum(sum) if sum.reads_findings());
-        summed || self.filter.reads_findings()
     }
 
     /// Whether it reads a field or a register.
@@ -112,6 +108,8 @@ pub(super) struct RawIndicator {
     line: Option<String>,
     #[serde(default)]
     params: Vec<String>,
+    #[serde(default)]
+    figures: Vec<String>,
     #[serde(default)]
     small: bool,
 }
@@ -162,6 +160,7 @@ impl RawIndicator {
             measure,
             when,
             params: self.params,
+            figures: self.figures,
             is_money,
             is_small: self.small,
         })

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cel::{Context, Value as CelValue};
 
 use super::{
-    Evaluator, Finding, Outcome, Surroundings, add, cel_list, line_map, params_map, row_map,
-    step_map,
+    Evaluator, Finding, Outcome, Surroundings, add, cel_list, figures_map, line_map, params_map,
+    row_map, step_map,
 };
 use crate::catalogue::board::Shows;
 use crate::catalogue::expression::Expression;
@@ -86,7 +86,7 @@ pub(super) fn additions(
     let span = Span::of(row);
     for indicator in &ledger.indicators {
         let mut adding = Adding { indicator, row, span: &span, found: &mut found };
-        if indicator.params.is_empty() {
+        if indicator.params.is_empty() && indicator.figures.is_empty() {
             adding.add(ledger, &context);
             continue;
         }
@@ -95,6 +95,7 @@ pub(super) fn additions(
         if let Ok(params) = params_map(&indicator.params, around, day) {
             let mut inner = context.new_inner_scope();
             add(&mut inner, "p", params);
+            add(&mut inner, "f", figures_map(&indicator.figures, around));
             adding.add(ledger, &inner);
         }
     }

@@ -263,7 +263,7 @@ impl Engine {
         self.evaluate_readers(&moved, as_of)
     }
 
-    /// Evaluates the rows whose rules read sums that have changed. That moves no figure that a rule reads,
+    /// Evaluates the rows whose rules read sums that have changed. Their own figures are read by no rule,
     /// which the catalogue's check makes sure of.
     fn evaluate_readers(
         &mut self,
