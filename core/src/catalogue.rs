@@ -48,13 +48,22 @@ impl Text {
     }
 }
 
+/// Which sides of bands are money: 分, typed and shown in 元.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Steps {
+    /// The amount from which a step begins.
+    pub from_money: bool,
+    /// The figure of the step.
+    pub figure_money: bool,
+}
+
 /// What a field holds. Units: money in 分, dates ISO, references record ids.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FieldKind {
     /// Photos and scans, each a member such as [`crate::record::attachment`] words it.
     Attach,
     /// Ascending steps from an amount to a figure, such as income to star tier: [`crate::policy::band`].
-    Bands,
+    Bands(Steps),
     /// Account number; digits, shown as its last four.
     BankNo,
     /// True or false.

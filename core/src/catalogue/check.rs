@@ -73,7 +73,7 @@ pub fn row_type(ledger: &Ledger) -> BTreeMap<String, Type> {
 fn merges(field: &Field) -> bool {
     match (&field.kind, field.merge) {
         (FieldKind::Attach | FieldKind::Set(_), merge) => merge == Merge::Set,
-        (FieldKind::Bands | FieldKind::Weights(_), _) => false,
+        (FieldKind::Bands(_) | FieldKind::Weights(_), _) => false,
         (FieldKind::Log(_), merge) => merge == Merge::Log,
         (_, Merge::Set | Merge::Log) => false,
         (

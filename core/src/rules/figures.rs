@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cel::{Context, Value as CelValue};
+use cel::Context;
 
 use super::{
     Evaluator, Finding, Outcome, Surroundings, add, cel_list, figures_map, line_map, params_map,
@@ -76,7 +76,7 @@ pub(super) fn additions(
     add(&mut context, "failed", rules_with(Outcome::Failed));
     add(&mut context, "unchecked", rules_with(Outcome::Unchecked));
     for (name, uses) in ledger.registers() {
-        let read = ledger.indicators.iter().any(|one| one.reads(name));
+        let read = ledger.indicators.iter().any(|one| one.reads(name) && may_count(one, row));
         if let Some(register) = around.ledger(&uses.ledger).filter(|_| read) {
             let rows = around.related(Some((row, id)), uses);
             let rows = rows.iter().map(|(id, row)| row_map(row, *id, &register));
@@ -101,6 +101,16 @@ pub(super) fn additions(
     }
     found.retain(|_, value| *value != 0);
     found
+}
+
+/// Whether an indicator has anything to count on a row.
+fn may_count(indicator: &Indicator, row: &Row) -> bool {
+    match &indicator.when {
+        When::Step { to, .. } if to != LEFT && to != CAME => {
+            row.all_steps().any(|step| step.to == *to)
+        }
+        _ => true,
+    }
 }
 
 impl Evaluator {
@@ -129,24 +139,6 @@ impl Evaluator {
         }
     }
 
-    /// Whether a row that stands is one of those that an expression selects; beside the row's own names it
-    /// reads `more`.
-    pub fn selects_with(
-        &self,
-        filter: &Expression,
-        (ledger, row, id): (&Ledger, &Row, RecordId),
-        more: &[(&str, Option<String>)],
-        as_of: Date,
-    ) -> bool {
-        let mut context = self.context(Some((ledger, row, id)), as_of);
-        for (name, text) in more {
-            let value = text.as_deref().map_or(CelValue::Null, CelValue::from);
-            add(&mut context, name, value);
-        }
-        let stands = row.void.is_none() && row.moved.is_none();
-        stands && filter.holds(&context) == Ok(true)
-    }
-
     /// Whether a row that stands is one of those that an expression selects.
     pub fn selects(
         &self,
@@ -156,8 +148,39 @@ impl Evaluator {
         id: RecordId,
         as_of: Date,
     ) -> bool {
-        self.selects_with(filter, (ledger, row, id), &[], as_of)
+        let context = self.context(Some((ledger, row, id)), as_of);
+        Self::stands_and(filter, row, &context)
     }
+
+    /// Whether a row that stands is one of those that a list of a report shows.
+    pub fn lists(
+        &self,
+        filter: &Expression,
+        (ledger, row, id): (&Ledger, &Row, RecordId),
+        listing: &Listing<'_>,
+        as_of: Date,
+    ) -> bool {
+        let mut context = self.context(Some((ledger, row, id)), as_of);
+        add(&mut context, "first", listing.first.to_string().into());
+        add(&mut context, "last", listing.last.to_string().into());
+        add(&mut context, "failed", cel_list(listing.failed.iter().map(String::as_str)));
+        Self::stands_and(filter, row, &context)
+    }
+
+    fn stands_and(filter: &Expression, row: &Row, context: &Context<'_, '_>) -> bool {
+        let stands = row.void.is_none() && row.moved.is_none();
+        stands && filter.holds(context) == Ok(true)
+    }
+}
+
+/// What a list of a report reads beside a row's own names.
+pub struct Listing<'a> {
+    /// First day of the period.
+    pub first: Date,
+    /// Last day of the period.
+    pub last: Date,
+    /// Rules that found something on the row.
+    pub failed: &'a [String],
 }
 
 /// Which periods of a record count where it stands.
