@@ -49,6 +49,21 @@ impl Calendar {
         day
     }
 
+    /// How many working days come after `from`, up to `to` and with it; negative if `to` is earlier.
+    pub fn between(&self, from: Date, to: Date) -> i64 {
+        if to < from {
+            return -self.between(to, from);
+        }
+        let (first, end) = (from.to_days() + 1, to.to_days() + 1);
+        // Mondays to Fridays before a day, counted from a Monday.
+        let before = |day: i64| (day + 3).div_euclid(7) * 5 + (day + 3).rem_euclid(7).min(5);
+        let turned = self
+            .days
+            .range(first..end.max(first))
+            .map(|(day, worked)| i64::from(*worked) - i64::from((day + 3).rem_euclid(7) < 5));
+        before(end) - before(first) + turned.sum::<i64>()
+    }
+
     /// The first and last day from which [`Calendar::after`] leads into `first..=last`.
     pub fn before(&self, (first, last): (Date, Date), workdays: i64) -> (Date, Date) {
         let earliest = |reached: Date| {
@@ -100,6 +115,8 @@ mod tests {
             ("2018-02-09", "2018-03-07"),
         ] {
             assert_eq!(calendar.after(day(from), 15), day(to), "{from}");
+            assert_eq!(calendar.between(day(from), day(to)), 15, "{from}");
+            assert_eq!(calendar.between(day(to), day(from)), -15, "{from}");
             let (first, last) = calendar.before((day(to), day(to)), 15);
             assert!(first <= day(from) && day(from) <= last, "{from}: {first} to {last}");
             assert!(calendar.after(first.plus_days(-1), 15) < day(to));
@@ -113,5 +130,7 @@ mod tests {
         let calendar = Calendar::default();
         assert_eq!(calendar.after(day("2018-06-15"), 1), day("2018-06-18"));
         assert_eq!(calendar.after(day("2018-06-15"), 0), day("2018-06-15"));
+        assert_eq!(calendar.between(day("2018-06-15"), day("2018-06-17")), 0);
+        assert_eq!(calendar.between(day("2018-06-17"), day("2018-06-29")), 10);
     }
 }

@@ -48,13 +48,22 @@ impl Text {
     }
 }
 
+/// Which sides of bands are money: 分, typed and shown in 元.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Steps {
+    /// The amount from which a step begins.
+    pub from_money: bool,
+    /// The figure of the step.
+    pub figure_money: bool,
+}
+
 /// What a field holds. Units: money in 分, dates ISO, references record ids.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum FieldKind {
     /// Photos and scans, each a member such as [`crate::record::attachment`] words it.
     Attach,
     /// Ascending steps from an amount to a figure, such as income to star tier: [`crate::policy::band`].
-    Bands,
+    Bands(Steps),
     /// Account number; digits, shown as its last four.
     BankNo,
     /// True or false.
@@ -310,6 +319,18 @@ impl Ledger {
     /// A field by id.
     pub fn field(&self, id: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.id == id)
+    }
+
+    /// Whole registers of the path that its rules read, by name: its indicators may read them too. Rows are
+    /// evaluated anew when such a register of the city changes, and with the day.
+    pub fn registers(&self) -> impl Iterator<Item = (&str, &Uses)> {
+        let whole = |(name, uses): &(&String, &Uses)| {
+            uses.path && uses.by.is_empty() && self.field(name).is_none()
+        };
+        let named = self.rules.iter().flat_map(|rule| &rule.uses).filter(whole);
+        let named: BTreeMap<&str, &Uses> =
+            named.map(|(name, uses)| (name.as_str(), uses)).collect();
+        named.into_iter()
     }
 
     /// Whether any rule or indicator depends on today.

@@ -79,7 +79,7 @@ pub fn check_value(param: &Param, value: &Value) -> Result<(), String> {
         (FieldKind::Text | FieldKind::Enum(_), Value::Text(_)) => None,
         (FieldKind::Set(_), Value::Text(text)) if members(text).is_sorted_by(|a, b| a < b) => None,
         (FieldKind::Weights(_), Value::Text(text)) if weights(text).is_some() => None,
-        (FieldKind::Bands, Value::Text(text)) if bands(text).is_some() => None,
+        (FieldKind::Bands(_), Value::Text(text)) if rises(text) => None,
         _ => return Err(format!("`{value}` is not of the kind that {} takes", param.id)),
     };
     match (number, param.min, param.max) {
@@ -101,6 +101,11 @@ pub fn bands(text: &str) -> Option<Vec<(i64, i64)>> {
     });
     let pairs: Vec<(i64, i64)> = pairs.collect::<Option<_>>()?;
     pairs.is_sorted_by(|one, two| one.0 < two.0).then_some(pairs)
+}
+
+/// Whether a text is of bands whose figures rise from step to step, as tiers and what they bring do.
+pub fn rises(text: &str) -> bool {
+    bands(text).is_some_and(|bands| bands.is_sorted_by(|one, two| one.1 < two.1))
 }
 
 /// The members of a set parameter's text.

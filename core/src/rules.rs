@@ -151,6 +151,29 @@ fn row_map(row: &Row, id: RecordId, ledger: &Ledger) -> CelValue {
     CelValue::Map(Map { map: Arc::new(map.collect::<HashMap<Key, CelValue>>()) })
 }
 
+/// Parameters in force by id, sets as lists; or the first one that is not set.
+fn params_map<'a>(
+    ids: &'a [String],
+    around: &dyn Surroundings,
+    day: Date,
+) -> Result<CelValue, &'a str> {
+    let mut params: HashMap<Key, CelValue> = HashMap::new();
+    for id in ids {
+        let value = match &around.param(id, day).ok_or(id.as_str())? {
+            Value::Text(text) if around.is_set(id) => cel_list(crate::policy::members(text)),
+            value => cel_value(value),
+        };
+        params.insert(id.as_str().into(), value);
+    }
+    Ok(CelValue::Map(Map { map: Arc::new(params) }))
+}
+
+/// Standing sums at the row's place, by indicator.
+fn figures_map(ids: &[String], around: &dyn Surroundings) -> CelValue {
+    let sums = ids.iter().map(|id| (id.as_str().into(), around.figure(id).into()));
+    CelValue::Map(Map { map: Arc::new(sums.collect::<HashMap<Key, CelValue>>()) })
+}
+
 fn add(context: &mut Context<'_, '_>, name: &str, value: CelValue) {
     context.add_variable_from_value(name, value);
 }
@@ -210,7 +233,7 @@ impl Evaluator {
         let mut findings = Self::findings_in(&own, ledger, row, id, around);
         findings.extend(more);
         findings.sort();
-        let additions = figures::additions(own, ledger, row, &findings);
+        let additions = figures::additions(own, ledger, (row, id), around, &findings);
         // Nobody mends a record that has moved; what it failed still tells how it counted.
         if row.moved.is_some() {
             findings.clear();
@@ -281,6 +304,7 @@ impl Evaluator {
         let mut context = self.base.new_inner_scope();
         add(&mut context, "as_of", as_of.to_string().into());
         add(&mut context, "as_of_year", CelValue::Int(as_of.year.into()));
+        add(&mut context, "report_year", CelValue::Int(as_of.plus_months(-1).year.into()));
         if let Some((ledger, row, id)) = subject {
             for (name, value) in variables(row, id, ledger) {
                 add(&mut context, &name, value);
@@ -320,23 +344,16 @@ impl Evaluator {
         if let Some(missing) = rule.needs.iter().find(|id| around.ledger(id).is_none()) {
             return Some((Outcome::Unchecked, format!("ledger {missing} is not declared yet")));
         }
-        let mut params: HashMap<Key, CelValue> = HashMap::new();
-        for id in &rule.params {
-            let Some(value) = around.param(id, day) else {
+        let params = match params_map(&rule.params, around, day) {
+            Ok(params) => params,
+            Err(id) => {
                 return Some((Outcome::Unchecked, format!("parameter {id} is not set")));
-            };
-            let value = match &value {
-                Value::Text(text) if around.is_set(id) => cel_list(crate::policy::members(text)),
-                value => cel_value(value),
-            };
-            params.insert(id.as_str().into(), value);
-        }
+            }
+        };
         let mut context = own.new_inner_scope();
-        add(&mut context, "p", CelValue::Map(Map { map: Arc::new(params) }));
+        add(&mut context, "p", params);
         if !rule.figures.is_empty() {
-            let sums = rule.figures.iter().map(|id| (id.as_str().into(), around.figure(id).into()));
-            let sums: HashMap<Key, CelValue> = sums.collect();
-            add(&mut context, "f", CelValue::Map(Map { map: Arc::new(sums) }));
+            add(&mut context, "f", figures_map(&rule.figures, around));
         }
         for (name, uses) in &rule.uses {
             let Some(related_ledger) = around.ledger(&uses.ledger) else {

@@ -210,7 +210,7 @@ fn sound(catalogue: &Catalogue, param: &Param) -> Value {
         FieldKind::Bool => true.into(),
         FieldKind::Int | FieldKind::Money | FieldKind::Year => param.min.unwrap_or(1).into(),
         FieldKind::Date => "2018-12-31".into(),
-        FieldKind::Bands => "0=1,300000=2".into(),
+        FieldKind::Bands(_) => "0=1,300000=2".into(),
         FieldKind::Enum(vocab) | FieldKind::Set(vocab) => of(vocab)[0].0.as_str().into(),
         FieldKind::Weights(vocab) => {
             let names: Vec<String> = of(vocab).into_iter().map(|(id, _)| id).collect();

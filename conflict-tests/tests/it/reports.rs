@@ -302,6 +302,43 @@ fn late_data_are_listed_in_the_next_report_and_a_revision_says_why() {
     assert_eq!(late.iter().map(|line| line.what.zh.as_str()).collect::<Vec<_>>(), ["补记"]);
 }
 
+/// A ticket that was open when the month began stands in the month's detail, with the last line of what was done.
+#[test]
+fn a_ticket_stays_in_the_detail_until_it_is_closed() {
+    let mut stage = Stage::new(7, Weather::default());
+    stage.date("2018-05-03");
+    let fields = [
+        ("ticket_no", "柳庄村-1"),
+        ("source", "visit"),
+        ("domain", "industry"),
+        ("severity", "small"),
+        ("description", "机井坏了"),
+        ("received_on", "2018-05-03"),
+    ];
+    let open = stage.create(VILLAGE, "problem_ticket", &fields);
+    stage.act(VILLAGE, open, "registered");
+    for (day, text) in [("2018-05-04", "已报修"), ("2018-05-20", "等配件，电话13803700000")]
+    {
+        let line = json!({"date": day, "who": "村委会", "text": text});
+        stage.add(VILLAGE, open, "actions", line);
+    }
+    stage.date("2018-07-03");
+    stage.sync();
+    for (period, total) in [("2018-04", 0), ("2018-05", 1), ("2018-06", 1)] {
+        let made = draft(&mut stage, COUNTY, period);
+        let list = made.figures.lists.iter().find(|list| list.id == "detail").unwrap();
+        assert_eq!(list.total, total, "{period}");
+    }
+    let june = draft(&mut stage, COUNTY, "2018-06");
+    let list = june.figures.lists.iter().find(|list| list.id == "detail").unwrap();
+    let at = |head: &str| list.heads.iter().position(|one| one.zh == head).unwrap();
+    let row = &list.rows[0];
+    assert_eq!(row[at("整改措施与进展:日期")].zh, "2018-05-20");
+    let text = &row[at("整改措施与进展:内容")].zh;
+    assert!(text.starts_with("等配件") && !text.contains("13803700000"), "{text}");
+    assert_eq!(row[at("状态")].zh, "已登记");
+}
+
 #[test]
 fn what_is_not_over_or_not_declared_is_not_frozen() {
     let mut stage = may();

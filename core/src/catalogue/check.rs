@@ -50,6 +50,7 @@ pub(super) fn own_scope(ledger: &Ledger) -> BTreeMap<String, Type> {
     let mut scope = row_type(ledger);
     scope.insert("as_of".into(), Type::Text);
     scope.insert("as_of_year".into(), Type::Int);
+    scope.insert("report_year".into(), Type::Int);
     scope
 }
 
@@ -73,7 +74,7 @@ pub fn row_type(ledger: &Ledger) -> BTreeMap<String, Type> {
 fn merges(field: &Field) -> bool {
     match (&field.kind, field.merge) {
         (FieldKind::Attach | FieldKind::Set(_), merge) => merge == Merge::Set,
-        (FieldKind::Bands | FieldKind::Weights(_), _) => false,
+        (FieldKind::Bands(_) | FieldKind::Weights(_), _) => false,
         (FieldKind::Log(_), merge) => merge == Merge::Log,
         (_, Merge::Set | Merge::Log) => false,
         (
@@ -354,6 +355,12 @@ impl Checker<'_> {
             let texts = Type::List(Box::new(Type::Text));
             scope.insert("failed".into(), texts.clone());
             scope.insert("unchecked".into(), texts);
+            for (name, uses) in ledger.registers() {
+                if let Some(register) = self.catalogue.ledger(&uses.ledger) {
+                    let row = Type::Row(Arc::new(row_type(register)));
+                    scope.insert(name.to_owned(), Type::List(Box::new(row)));
+                }
+            }
             return scope;
         };
         for (name, uses) in &rule.uses {
@@ -362,15 +369,19 @@ impl Checker<'_> {
                 scope.insert(name.clone(), Type::List(Box::new(row)));
             }
         }
-        let params = rule
-            .params
-            .iter()
-            .filter_map(|id| Some((id.clone(), type_of(&self.catalogue.params.get(id)?.kind))))
-            .collect();
-        scope.insert("p".into(), Type::Row(Arc::new(params)));
-        let figures = rule.figures.iter().map(|id| (id.clone(), Type::Int)).collect();
-        scope.insert("f".into(), Type::Row(Arc::new(figures)));
+        scope.insert("p".into(), self.params_type(&rule.params));
+        scope.insert("f".into(), Self::figures_type(&rule.figures));
         scope
+    }
+
+    fn figures_type(ids: &[String]) -> Type {
+        Type::Row(Arc::new(ids.iter().map(|id| (id.clone(), Type::Int)).collect()))
+    }
+
+    fn params_type(&self, ids: &[String]) -> Type {
+        let kind = |id: &String| Some(&self.catalogue.params.get(id)?.kind);
+        let named = ids.iter().filter_map(|id| Some((id.clone(), type_of(kind(id)?))));
+        Type::Row(Arc::new(named.collect()))
     }
 
     fn rule(&mut self, ledger: &Ledger, rule: &Rule) {
@@ -443,8 +454,19 @@ impl Checker<'_> {
     fn indicators(&mut self, ledger: &Ledger) {
         for one in &ledger.indicators {
             let key = format!("ledger.{}.indicator.{}", ledger.id, one.id);
-            if let Err(reason) = indicator::check(one, ledger, self.scope_of(ledger, None), type_of)
+            let mut scope = self.scope_of(ledger, None);
+            scope.insert("p".into(), self.params_type(&one.params));
+            scope.insert("f".into(), Self::figures_type(&one.figures));
+            if let Some(id) = one.params.iter().find(|id| !self.catalogue.params.contains_key(*id))
             {
+                self.fail(&key, format!("no parameter `{id}`"));
+            }
+            // A row is evaluated anew with the figures that its rules read.
+            let by_rule = |id: &&String| ledger.rules.iter().any(|rule| rule.figures.contains(id));
+            if let Some(id) = one.figures.iter().find(|id| !by_rule(id)) {
+                self.fail(&key, format!("no rule here reads the figure `{id}`"));
+            }
+            if let Err(reason) = indicator::check(one, ledger, scope, type_of) {
                 self.fail(&key, reason);
             }
             let same = self.catalogue.ledgers.values().flat_map(|ledger| &ledger.indicators);

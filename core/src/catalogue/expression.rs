@@ -1,10 +1,11 @@
 //! CEL predicates: compiled once, bounded, and checked against the catalogue's types.
 //!
 //! Variables of an expression: the row's fields by id (absent ones are null), its related rows by
-//! name, `p` (parameters), `f` (sums of indicators at the place), `state`, `as_of` and `as_of_year`, `_id`; indicators also see `failed` and
-//! `unchecked`, the rule ids of the row's findings. Functions of ours: `distinct`, `sum`, `id_ok`,
+//! name, `p` (parameters), `f` (sums of indicators at the place), `state`, `as_of`, `as_of_year` and
+//! `report_year` (in January still the year that ended: its last reports are made then), `_id`;
+//! indicators also see `failed` and `unchecked`, the rule ids of the row's findings, and registers. Functions of ours: `distinct`, `sum`, `id_ok`,
 //! `days` (between two dates), `age`, `plus_days`, `plus_months`, `band` (of a parameter of bands),
-//! `workday` (of the calendar's rows, a date and a count), `string` (of a number). Everything else is CEL's standard set.
+//! `workday` (of the calendar's rows, a date and a count), `workdays` (of these, between two dates), `string` (of a number). Everything else is CEL's standard set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -26,6 +27,9 @@ use crate::time::Date;
 const CHAIN_CHARS_MAX: usize = 160;
 /// Compiled expressions kept: some of the largest catalogue thinkable.
 const KNOWN_MAX: usize = 8192;
+
+/// Names of today, and of what rules found today.
+const TODAY: [&str; 5] = ["as_of", "as_of_year", "report_year", "failed", "unchecked"];
 
 /// A compiled expression and its text.
 #[derive(Clone)]
@@ -133,7 +137,7 @@ impl Expression {
 
     /// Whether the result depends on today's date, directly or through findings that do.
     pub fn reads_today(&self) -> bool {
-        ["as_of", "as_of_year", "failed", "unchecked"].iter().any(|name| self.reads(name))
+        TODAY.iter().any(|name| self.reads(name))
     }
 
     /// Whether a variable of that name is read.
@@ -434,6 +438,10 @@ fn function_type(name: &str, arguments: &[Type]) -> Result<Type, String> {
             want(name, date, &Type::Text)?;
             want(name, count, &Type::Int).map(|()| Type::Text)
         }
+        ("workdays", [calendar, from, to]) => {
+            want(name, calendar, &list)?;
+            function_type("days", &[from.clone(), to.clone()])
+        }
         ("startsWith" | "endsWith" | "contains", [one, two]) => {
             want(name, one, &Type::Text)?;
             want(name, two, &Type::Text)?;
@@ -482,10 +490,7 @@ fn days(
     This(from): This<Arc<String>>,
     to: Arc<String>,
 ) -> Result<i64, ExecutionError> {
-    match (Date::parse(&from), Date::parse(&to)) {
-        (Some(from), Some(to)) => Ok(to.to_days() - from.to_days()),
-        _ => Err(context.error("not a date")),
-    }
+    Ok(date(context, &to)?.to_days() - date(context, &from)?.to_days())
 }
 
 fn date(context: &FunctionContext<'_, '_>, text: &str) -> Result<Date, ExecutionError> {
@@ -527,6 +532,18 @@ fn band(
     Ok(policy::band(&bands, amount))
 }
 
+fn calendar_of(rows: &[CelValue]) -> Calendar {
+    let field = |map: &Map, name: &str| map.map.get(&Key::from(name)).cloned();
+    let days = rows.iter().filter_map(|row| {
+        let CelValue::Map(map) = row else { return None };
+        match (field(map, "date")?, field(map, "is_workday")?) {
+            (CelValue::String(day), CelValue::Bool(worked)) => Some((Date::parse(&day)?, worked)),
+            _ => None,
+        }
+    });
+    Calendar::new(days)
+}
+
 /// The day some working days after another, by the rows of the calendar.
 fn workday(
     context: &FunctionContext<'_, '_>,
@@ -534,15 +551,18 @@ fn workday(
     from: Arc<String>,
     count: i64,
 ) -> Result<CelValue, ExecutionError> {
-    let field = |map: &Map, name: &str| map.map.get(&Key::from(name)).cloned();
-    let days = calendar.iter().filter_map(|row| {
-        let CelValue::Map(map) = row else { return None };
-        match (field(map, "date")?, field(map, "is_workday")?) {
-            (CelValue::String(day), CelValue::Bool(worked)) => Some((Date::parse(&day)?, worked)),
-            _ => None,
-        }
-    });
-    Ok(Calendar::new(days).after(date(context, &from)?, count).to_string().into())
+    let from = date(context, &from)?;
+    Ok(calendar_of(&calendar).after(from, count).to_string().into())
+}
+
+/// The working days from one day to another, by the rows of the calendar.
+fn workdays(
+    context: &FunctionContext<'_, '_>,
+    This(calendar): This<Arc<Vec<CelValue>>>,
+    from: Arc<String>,
+    to: Arc<String>,
+) -> Result<i64, ExecutionError> {
+    Ok(calendar_of(&calendar).between(date(context, &from)?, date(context, &to)?))
 }
 
 /// Whether two texts differ by at most one inserted, removed, replaced or swapped character.
@@ -584,6 +604,7 @@ pub fn base_context() -> Context<'static, 'static> {
         .and_then(|()| context.add_function("plus_days", plus_days))
         .and_then(|()| context.add_function("plus_months", plus_months))
         .and_then(|()| context.add_function("workday", workday))
+        .and_then(|()| context.add_function("workdays", workdays))
         .expect("the names differ from the standard functions");
     context
 }
@@ -664,6 +685,7 @@ mod tests {
             "band('0=1,300000=2', 299999) == 1 && band('0=1,300000=2', 300000) == 2",
             "'2018-01-31'.plus_months(1) == '2018-02-28' && '2018-01-31'.plus_days(1) == '2018-02-01'",
             "[].workday('2018-06-15', 1) == '2018-06-18'",
+            "[].workdays('2018-06-15', '2018-06-18') == 1 && [].workdays('2018-06-18', '2018-06-15') == -1",
             "string(2018) == '2018'",
         ] {
             assert_eq!(Expression::compile(source).unwrap().holds(&context), Ok(true), "{source}");

@@ -56,6 +56,10 @@ pub struct Indicator {
     pub measure: Measure,
     /// When.
     pub when: When,
+    /// Parameters that it reads, in force on the row's business date.
+    pub params: Vec<String>,
+    /// Standing sums at the place that it reads: of those that its ledger's rules read.
+    pub figures: Vec<String>,
     /// Whether it depends on today.
     pub dated: bool,
     /// Whether it is money, in 分.
@@ -70,7 +74,7 @@ impl Indicator {
         !matches!(self.when, When::Now | When::Lines { column: None, .. })
     }
 
-    /// Whether it reads a field.
+    /// Whether it reads a field or a register.
     pub fn reads(&self, field: &str) -> bool {
         let measured = match &self.measure {
             Measure::Count => false,
@@ -102,6 +106,10 @@ pub(super) struct RawIndicator {
     from: Vec<String>,
     lines: Option<String>,
     line: Option<String>,
+    #[serde(default)]
+    params: Vec<String>,
+    #[serde(default)]
+    figures: Vec<String>,
     #[serde(default)]
     small: bool,
 }
@@ -151,6 +159,8 @@ impl RawIndicator {
             filter,
             measure,
             when,
+            params: self.params,
+            figures: self.figures,
             is_money,
             is_small: self.small,
         })

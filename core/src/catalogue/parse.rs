@@ -14,8 +14,8 @@ use super::rule::RawRule;
 use super::workflow::RawWorkflow;
 use super::{
     Board, Catalogue, Chart, Field, FieldKind, Form, FormTable, Indicator, Ledger, Localise,
-    LogColumn, Merge, Param, Report, Required, Role, Rule, Text, Unconfirmed, Vocab, Workflow,
-    check,
+    LogColumn, Merge, Param, Report, Required, Role, Rule, Steps, Text, Unconfirmed, Vocab,
+    Workflow, check,
 };
 use crate::id::{Hash, Lane, Level, SliceKind};
 use crate::limits;
@@ -434,7 +434,10 @@ impl Builder<'_> {
         }
         match (name, of) {
             ("attach", "") => FieldKind::Attach,
-            ("bands", "") => FieldKind::Bands,
+            ("bands", of @ ("" | "money" | ",money" | "money,money")) => FieldKind::Bands(Steps {
+                from_money: of.starts_with("money"),
+                figure_money: of.ends_with(",money"),
+            }),
             ("bank_no", "") => FieldKind::BankNo,
             ("bool", "") => FieldKind::Bool,
             ("date", "") => FieldKind::Date,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
-use super::expression::Expression;
-use super::{Catalogue, FieldKind, Text};
+use super::expression::{Expression, Type};
+use super::{Catalogue, FieldKind, Ledger, Text};
 use crate::id::Level;
 
 /// How long a report's period is.
@@ -47,6 +47,8 @@ pub enum Written {
     Money,
     /// Numerator by denominator, with one decimal.
     Average,
+    /// The same of 分, shown in 元.
+    MoneyAverage,
 }
 
 /// A column of a table: sums of indicators.
@@ -159,6 +161,7 @@ struct RawList {
     filter: String,
     #[serde(default)]
     over: Over,
+    by: Option<String>,
     columns: Vec<String>,
 }
 
@@ -171,12 +174,49 @@ pub struct List {
     pub label: Text,
     /// Their ledger.
     pub ledger: String,
-    /// Which of them.
+    /// Which of them. Beside the row's names it reads `first` and `last`, the days of the period, and
+    /// `failed`, the rules that found something.
     pub filter: Expression,
-    /// Of which time, by their business date.
+    /// Of which time, by their business date or the day that `by` names.
     pub over: Over,
-    /// Field ids, or `_place`, `_title`, `_state`, `_date`.
+    /// The date that tells the time, if the record has it.
+    pub by: Option<String>,
+    /// Field ids, or `_place`, `_title`, `_state`, `_date`. `log.column` is that of the log's last line,
+    /// `_on.state` the day of the last step into a state; of several with `|` between them, the first that
+    /// has something.
     pub columns: Vec<String>,
+}
+
+impl List {
+    /// What a column shows: a field, and the column if it is a log; or `_on` and a state.
+    pub fn parts(column: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+        column.split('|').map(|part| match part.split_once('.') {
+            Some((log, column)) => (log, Some(column)),
+            None => (part, None),
+        })
+    }
+
+    /// What is wrong with a column of a list of `ledger`.
+    fn check_column(ledger: &Ledger, column: &str) -> Option<String> {
+        const OWN: [&str; 4] = ["_place", "_title", "_state", "_date"];
+        let states = ledger.workflow.iter().flat_map(|workflow| &workflow.states);
+        let states: Vec<&str> = states.map(|state| state.id.as_str()).collect();
+        let is_sound = |(id, of_log): (&str, Option<&str>)| {
+            if id == "_on" {
+                return of_log.is_some_and(|state| states.contains(&state));
+            }
+            let field = ledger.field(id).filter(|field| field.is_printed());
+            match (field.map(|field| &field.kind), of_log) {
+                (None, of_log) => of_log.is_none() && OWN.contains(&id),
+                (Some(FieldKind::Log(columns)), Some(of_log)) => {
+                    columns.iter().any(|one| one.id == of_log)
+                }
+                (Some(_), of_log) => of_log.is_none(),
+            }
+        };
+        let sound = Self::parts(column).all(is_sound);
+        (!sound).then(|| format!("no field to print `{column}`"))
+    }
 }
 
 /// A block that the program knows.
@@ -256,6 +296,7 @@ impl RawReport {
                     ledger: list.ledger,
                     filter,
                     over: list.over,
+                    by: list.by,
                     columns: list.columns,
                 })
             })
@@ -390,15 +431,18 @@ fn check_report(catalogue: &Catalogue, report: &Report) -> Vec<String> {
             found.push(format!("list {}: no ledger `{}`", list.id, list.ledger));
             continue;
         };
-        if let Err(reason) = list.filter.check(&super::check::own_scope(ledger)) {
+        let mut scope = super::check::own_scope(ledger);
+        scope.extend(["first", "last"].map(|name| (name.to_owned(), Type::Text)));
+        scope.insert("failed".into(), Type::List(Box::new(Type::Text)));
+        if let Err(reason) = list.filter.check(&scope) {
             found.push(format!("list {}: {reason}", list.id));
         }
-        let own = ["_place", "_title", "_state", "_date"];
-        for column in list.columns.iter().filter(|id| !own.contains(&id.as_str())) {
-            if !ledger.field(column).is_some_and(super::Field::is_printed) {
-                found.push(format!("list {}: no field to print `{column}`", list.id));
-            }
+        let is_date = |id: &String| ledger.field(id).is_some_and(|one| one.kind == FieldKind::Date);
+        if let Some(by) = list.by.as_ref().filter(|by| !is_date(by)) {
+            found.push(format!("list {}: no date `{by}`", list.id));
         }
+        let wrong = list.columns.iter().filter_map(|column| List::check_column(ledger, column));
+        found.extend(wrong.map(|reason| format!("list {}: {reason}", list.id)));
     }
     for ledger in report.late.iter().filter(|id| catalogue.ledger(id).is_none()) {
         found.push(format!("late names no ledger `{ledger}`"));
@@ -420,7 +464,8 @@ fn check_table(catalogue: &Catalogue, table: &Table) -> Vec<String> {
                 Some(_) => {}
             }
         }
-        if column.written == Written::Average && column.per.is_empty() {
+        let averages = matches!(column.written, Written::Average | Written::MoneyAverage);
+        if averages && column.per.is_empty() {
             found.push(format!("column {}: an average needs `per`", column.id));
         }
     }
@@ -436,4 +481,19 @@ fn check_table(catalogue: &Catalogue, table: &Table) -> Vec<String> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_of_a_list_names_fields_and_columns_of_logs() {
+        let parts = |column| List::parts(column).collect::<Vec<_>>();
+        assert_eq!(parts("due_on"), [("due_on", None)]);
+        assert_eq!(
+            parts("told.day|told_above.day"),
+            [("told", Some("day")), ("told_above", Some("day"))]
+        );
+    }
 }

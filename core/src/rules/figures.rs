@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use cel::Context;
 
 use super::{
-    Evaluator, Finding, Outcome, Surroundings, add, cel_list, line_map, row_map, step_map,
+    Evaluator, Finding, Outcome, Surroundings, add, cel_list, figures_map, line_map, params_map,
+    row_map, step_map,
 };
 use crate::catalogue::board::Shows;
 use crate::catalogue::expression::Expression;
@@ -60,7 +61,8 @@ fn month_of(day: &str) -> &str {
 pub(super) fn additions(
     mut context: Context<'_, 'static>,
     ledger: &Ledger,
-    row: &Row,
+    (row, id): (&Row, RecordId),
+    around: &dyn Surroundings,
     findings: &[Finding],
 ) -> Additions {
     let mut found = Additions::new();
@@ -73,13 +75,42 @@ pub(super) fn additions(
     };
     add(&mut context, "failed", rules_with(Outcome::Failed));
     add(&mut context, "unchecked", rules_with(Outcome::Unchecked));
+    for (name, uses) in ledger.registers() {
+        let read = ledger.indicators.iter().any(|one| one.reads(name) && may_count(one, row));
+        if let Some(register) = around.ledger(&uses.ledger).filter(|_| read) {
+            let rows = around.related(Some((row, id)), uses);
+            let rows = rows.iter().map(|(id, row)| row_map(row, *id, &register));
+            add(&mut context, name, cel_list(rows));
+        }
+    }
     let span = Span::of(row);
     for indicator in &ledger.indicators {
         let mut adding = Adding { indicator, row, span: &span, found: &mut found };
-        adding.add(ledger, &context);
+        if indicator.params.is_empty() && indicator.figures.is_empty() {
+            adding.add(ledger, &context);
+            continue;
+        }
+        // What rests on a parameter that is not set counts nothing.
+        let day = row.business_date(ledger);
+        if let Ok(params) = params_map(&indicator.params, around, day) {
+            let mut inner = context.new_inner_scope();
+            add(&mut inner, "p", params);
+            add(&mut inner, "f", figures_map(&indicator.figures, around));
+            adding.add(ledger, &inner);
+        }
     }
     found.retain(|_, value| *value != 0);
     found
+}
+
+/// Whether an indicator has anything to count on a row.
+fn may_count(indicator: &Indicator, row: &Row) -> bool {
+    match &indicator.when {
+        When::Step { to, .. } if to != LEFT && to != CAME => {
+            row.all_steps().any(|step| step.to == *to)
+        }
+        _ => true,
+    }
 }
 
 impl Evaluator {
@@ -117,9 +148,39 @@ impl Evaluator {
         id: RecordId,
         as_of: Date,
     ) -> bool {
-        let stands = row.void.is_none() && row.moved.is_none();
-        stands && filter.holds(&self.context(Some((ledger, row, id)), as_of)) == Ok(true)
+        let context = self.context(Some((ledger, row, id)), as_of);
+        Self::stands_and(filter, row, &context)
     }
+
+    /// Whether a row that stands is one of those that a list of a report shows.
+    pub fn lists(
+        &self,
+        filter: &Expression,
+        (ledger, row, id): (&Ledger, &Row, RecordId),
+        listing: &Listing<'_>,
+        as_of: Date,
+    ) -> bool {
+        let mut context = self.context(Some((ledger, row, id)), as_of);
+        add(&mut context, "first", listing.first.to_string().into());
+        add(&mut context, "last", listing.last.to_string().into());
+        add(&mut context, "failed", cel_list(listing.failed.iter().map(String::as_str)));
+        Self::stands_and(filter, row, &context)
+    }
+
+    fn stands_and(filter: &Expression, row: &Row, context: &Context<'_, '_>) -> bool {
+        let stands = row.void.is_none() && row.moved.is_none();
+        stands && filter.holds(context) == Ok(true)
+    }
+}
+
+/// What a list of a report reads beside a row's own names.
+pub struct Listing<'a> {
+    /// First day of the period.
+    pub first: Date,
+    /// Last day of the period.
+    pub last: Date,
+    /// Rules that found something on the row.
+    pub failed: &'a [String],
 }
 
 /// Which periods of a record count where it stands.

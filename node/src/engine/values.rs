@@ -1,6 +1,6 @@
 //! From what a person typed, or a file holds, to a field's value; and back for people.
 
-use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Text};
+use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Steps, Text};
 use taizhang_core::policy;
 use taizhang_core::record::value::Value;
 use taizhang_core::rules::id_number;
@@ -84,6 +84,10 @@ pub fn parse(
         FieldKind::Attach | FieldKind::Set(_) | FieldKind::Log(_) => {
             return fail("不是单值字段", "is not a single value");
         }
+        FieldKind::Bands(steps) => match bands(*steps, text, source) {
+            Some(text) => Value::Text(text),
+            None => return fail("应如 0=1,3000=2,逐档升高", "steps such as 0=1,3000=2, ascending"),
+        },
         kind => match written(kind, text) {
             Ok(text) => Value::Text(text),
             Err((zh, en)) => return fail(zh, en),
@@ -98,10 +102,6 @@ fn written(kind: &FieldKind, text: &str) -> Result<String, (&'static str, &'stat
         FieldKind::Month => {
             month(text).ok_or(("不是月份,应如2018-05", "not a month such as 2018-05"))
         }
-        FieldKind::Bands => match policy::bands(text) {
-            Some(_) => Ok(text.to_owned()),
-            None => Err(("应如 0=1,300000=2,逐档升高", "steps such as 0=1,300000=2, ascending")),
-        },
         FieldKind::IdNo => Ok(id_number::normalise(text).0),
         FieldKind::BankNo => {
             let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
@@ -174,6 +174,37 @@ fn money(text: &str, source: Source) -> Option<i64> {
     yuan.parse::<i64>().ok()?.checked_mul(100)?.checked_add(fen).map(|value| sign * value)
 }
 
+/// Bands as they are kept, money in 分; people write it in 元.
+fn bands(steps: Steps, text: &str, source: Source) -> Option<String> {
+    let side = |text: &str, is_money: bool| match is_money {
+        true => money(text.trim(), source),
+        false => text.trim().parse().ok(),
+    };
+    let pairs = text.split([',', '\u{ff0c}']).map(|pair| {
+        let (from, figure) = pair.split_once('=')?;
+        let from = side(from, steps.from_money)?;
+        Some(format!("{from}={}", side(figure, steps.figure_money)?))
+    });
+    let kept = pairs.collect::<Option<Vec<_>>>()?.join(",");
+    policy::rises(&kept).then_some(kept)
+}
+
+/// Bands as people write them.
+fn bands_text(steps: Steps, text: &str) -> String {
+    let Some(bands) = policy::bands(text) else { return text.to_owned() };
+    let side = |value: i64, is_money: bool| match is_money {
+        true => {
+            let yuan = yuan(value).replace(',', "");
+            yuan.strip_suffix(".00").map(str::to_owned).unwrap_or(yuan)
+        }
+        false => value.to_string(),
+    };
+    let pairs = bands.into_iter().map(|(from, figure)| {
+        format!("{}={}", side(from, steps.from_money), side(figure, steps.figure_money))
+    });
+    pairs.collect::<Vec<_>>().join(",")
+}
+
 /// A date as people write it: 2018-05-20, 2018/5/20, 2018.5.20, 2018年5月20日, 20180520.
 pub fn date(text: &str) -> Option<Date> {
     if let Some(date) = Date::parse(text) {
@@ -213,6 +244,7 @@ fn month(text: &str) -> Option<String> {
 pub fn display(kind: &FieldKind, value: &Value, catalogue: &Catalogue, english: bool) -> String {
     match (kind, value) {
         (FieldKind::Money, Value::Int(fen)) => yuan(*fen),
+        (FieldKind::Bands(steps), Value::Text(text)) => bands_text(*steps, text),
         (FieldKind::Enum(vocab), Value::Text(id)) => catalogue.value_label(vocab, id, english),
         (_, Value::Bool(value)) => match (value, english) {
             (true, false) => "是".into(),
@@ -242,6 +274,7 @@ pub fn yuan(fen: i64) -> String {
 pub fn form_text(kind: &FieldKind, value: &Value) -> String {
     match (kind, value) {
         (FieldKind::Money, Value::Int(fen)) => yuan(*fen).replace(',', ""),
+        (FieldKind::Bands(steps), Value::Text(text)) => bands_text(*steps, text),
         _ => value.to_string(),
     }
 }
@@ -286,6 +319,19 @@ pub fn shown(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bands_of_money_are_typed_and_shown_in_yuan() {
+        let tiers = Steps { from_money: true, figure_money: true };
+        let kept = "0=100000,2000000=200050";
+        assert_eq!(bands(tiers, "0=1000, 20000=2000.5", Source::People).as_deref(), Some(kept));
+        assert_eq!(bands(tiers, kept, Source::Data).as_deref(), Some(kept));
+        assert_eq!(bands_text(tiers, kept), "0=1000,20000=2000.50");
+        let stars = Steps { from_money: true, figure_money: false };
+        assert_eq!(bands(stars, "0=1,5000=2", Source::People).as_deref(), Some("0=1,500000=2"));
+        assert_eq!(bands(stars, "0=2,5000=1", Source::People), None, "tiers rise");
+        assert_eq!(bands(stars, "5000=1,0=2", Source::People), None, "incomes rise");
+    }
 
     #[test]
     fn amounts_of_people_are_yuan_and_of_data_fen() {

@@ -18,6 +18,7 @@ use serde_json::{Map, Value as Json, json};
 use taizhang_core::catalogue::{Field, FieldKind, Ledger, LogColumn};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{PlaceId, RecordId};
+use taizhang_core::policy::members as members_of;
 use taizhang_core::record::fold::{LogLine, Row};
 use taizhang_core::record::twin::SAME;
 use taizhang_core::record::value::Value;
@@ -132,7 +133,7 @@ fn write(
                 let found = found.iter().map(|finding| (finding.rule.clone(), finding.outcome));
                 one.findings = found.collect();
             }
-            put(&line_of_record(one, ledger, &mut numbers))?;
+            put(&line_of_record(one, ledger, directives, &mut numbers))?;
             records += 1;
         }
         after = last;
@@ -170,7 +171,24 @@ fn line_of_place(reader: &Reader<'_>, place: PlaceId) -> Result<Json, StoreError
     Ok(json!({"place": place, "figures": figures}))
 }
 
-fn line_of_record(one: &Dumped, ledger: &Ledger, numbers: &mut Numbers) -> Json {
+/// Parameters that the ledger's indicators read, as in force for a row.
+fn params_of(one: &Dumped, ledger: &Ledger, directives: &Directives) -> Map<String, Json> {
+    let day = one.row.business_date(ledger);
+    let named = ledger.indicators.iter().flat_map(|indicator| &indicator.params);
+    let value = |id: &String| {
+        let value = directives.param(id, one.slice.place, day).value?;
+        let members = value.as_text().filter(|_| directives.catalogue.is_set_param(id));
+        Some((id.clone(), members.map_or_else(|| json!(value), |text| json!(members_of(text)))))
+    };
+    named.filter_map(value).collect()
+}
+
+fn line_of_record(
+    one: &Dumped,
+    ledger: &Ledger,
+    directives: &Directives,
+    numbers: &mut Numbers,
+) -> Json {
     let row = &one.row;
     let [fields, sets, logs] = match row.void.is_some() {
         // What is void counts nowhere.
@@ -208,6 +226,7 @@ fn line_of_record(one: &Dumped, ledger: &Ledger, numbers: &mut Numbers) -> Json 
         "needs_recheck": row.state.as_ref().is_some_and(|state| state.needs_recheck),
         "failed": rules(Outcome::Failed),
         "unchecked": rules(Outcome::Unchecked),
+        "params": params_of(one, ledger, directives),
     })
 }
 

@@ -9,6 +9,7 @@ use taizhang_core::id::{Level, PlaceId};
 use taizhang_core::record::fold::{FOLD_VERSION, Row};
 use taizhang_core::record::value::Value;
 use taizhang_core::rules::Evaluator;
+use taizhang_core::rules::figures::Listing;
 use taizhang_core::time::Date;
 
 use super::period::Period;
@@ -239,16 +240,26 @@ impl Maker<'_> {
         found.heads = list.columns.iter().map(|column| head_of(ledger, column)).collect();
         let evaluator = Evaluator::default();
         let (first, last) = (self.period.first(), self.period.last());
+        let reads_findings = list.filter.reads("failed");
         self.each_record(&list.ledger, |listed, row| {
-            let day = row.business_date(ledger);
+            let named = list.by.as_ref().and_then(|field| Date::parse(&row.text(field)));
+            let day = named.unwrap_or_else(|| row.business_date(ledger));
             let in_time = match list.over {
                 Over::Now => true,
                 Over::Period => (first..=last).contains(&day),
                 Over::Before => day < first,
                 Over::Until => day <= last,
             };
-            if !in_time || !evaluator.selects(&list.filter, ledger, row, listed.record, self.as_of)
-            {
+            if !in_time {
+                return Ok(());
+            }
+            let failed = match reads_findings {
+                true => self.reader.failed(listed.slice, listed.record)?,
+                false => Vec::new(),
+            };
+            let listing = Listing { first, last, failed: &failed };
+            let subject = (&**ledger, row, listed.record);
+            if !evaluator.lists(&list.filter, subject, &listing, self.as_of) {
                 return Ok(());
             }
             found.total += 1;
@@ -264,16 +275,34 @@ impl Maker<'_> {
     /// A value as a paper may carry it.
     fn value(&self, ledger: &Ledger, listed: &Listed, row: &Row, column: &str) -> Text {
         let both = |text: String| Text { zh: text.clone(), en: text };
-        match column {
-            "_place" => both(self.directives.tree.full_name(listed.slice.place)),
-            "_title" => both(self.title(ledger, listed)),
-            "_date" => both(row.business_date(ledger).to_string()),
-            "_state" => state_label(ledger, &listed.state),
-            id => match ledger.field(id) {
-                Some(field) => self.field(field, row),
-                None => Text::default(),
+        let part = |(id, of_log): (&str, Option<&str>)| match (id, of_log) {
+            ("_place", _) => both(self.directives.tree.full_name(listed.slice.place)),
+            ("_title", _) => both(self.title(ledger, listed)),
+            ("_date", _) => both(row.business_date(ledger).to_string()),
+            ("_state", _) => state_label(ledger, &listed.state),
+            ("_on", state) => {
+                let entered = row.all_steps().filter(|step| Some(step.to.as_str()) == state).last();
+                both(entered.map(|step| step.day()).unwrap_or_default())
+            }
+            (id, of_log) => match (ledger.field(id), of_log) {
+                (Some(field), None) => self.field(field, row),
+                (Some(field), Some(of_log)) => self.last_line(field, of_log, row),
+                (None, _) => Text::default(),
             },
-        }
+        };
+        List::parts(column).map(part).find(|text| !text.zh.is_empty()).unwrap_or_default()
+    }
+
+    /// What the last line of a log says in a column.
+    fn last_line(&self, field: &Field, column: &str, row: &Row) -> Text {
+        let FieldKind::Log(columns) = &field.kind else { return Text::default() };
+        let line = row.logs.get(&field.id).and_then(|lines| lines.last());
+        let value = line.and_then(|line| line.columns.get(column));
+        let kind = columns.iter().find(|one| one.id == column).map(|one| &one.kind);
+        let (Some(value), Some(kind)) = (value, kind) else { return Text::default() };
+        // Of what happened to people, the day and the answer name nobody.
+        let plain = matches!(kind, FieldKind::Date | FieldKind::Month | FieldKind::Enum(_));
+        self.printed(if plain && field.privacy == 1 { 0 } else { field.privacy }, kind, value)
     }
 
     fn field(&self, field: &Field, row: &Row) -> Text {
@@ -281,9 +310,14 @@ impl Maker<'_> {
         if let FieldKind::Ref(_) = &field.kind {
             return self.reference(value);
         }
+        self.printed(field.privacy, &field.kind, value)
+    }
+
+    /// A value of a class of privacy, without what a paper may not carry.
+    fn printed(&self, privacy: u8, kind: &FieldKind, value: &Value) -> Text {
         let in_lang = |english| {
-            let text = display(&field.kind, value, &self.directives.catalogue, english);
-            match (field.privacy, &field.kind) {
+            let text = display(kind, value, &self.directives.catalogue, english);
+            match (privacy, kind) {
                 (0, _) => text,
                 (1, FieldKind::Note) => without_numbers(&text),
                 (1, FieldKind::Text) => initial(&text),
@@ -328,7 +362,26 @@ fn head_of(ledger: &Ledger, column: &str) -> Text {
         "_title" => own("名称", "Title"),
         "_date" => own("日期", "Date"),
         "_state" => own("状态", "State"),
-        id => ledger.field(id).map(|field| field.label.clone()).unwrap_or_default(),
+        column => {
+            List::parts(column).next().map_or_else(Text::default, |part| label_of(ledger, part))
+        }
+    }
+}
+
+/// The label of a field, or of a column of a log.
+fn label_of(ledger: &Ledger, (id, of_log): (&str, Option<&str>)) -> Text {
+    if let ("_on", Some(state)) = (id, of_log) {
+        let Text { zh, en } = state_label(ledger, state);
+        return Text { zh: format!("{zh}日期"), en: format!("{en}: day") };
+    }
+    let Some(field) = ledger.field(id) else { return Text::default() };
+    let FieldKind::Log(columns) = &field.kind else { return field.label.clone() };
+    match columns.iter().find(|column| Some(column.id.as_str()) == of_log) {
+        Some(column) => Text {
+            zh: format!("{}:{}", field.label.zh, column.label.zh),
+            en: format!("{}: {}", field.label.en, column.label.en),
+        },
+        None => field.label.clone(),
     }
 }
 

@@ -121,7 +121,7 @@ impl Words<'_> {
             FieldKind::BankNo | FieldKind::IdNo | FieldKind::Phone => "about.number_of",
             FieldKind::Bool => "about.yes_no",
             FieldKind::Date => "about.date",
-            FieldKind::Bands | FieldKind::Int => "about.number",
+            FieldKind::Bands(_) | FieldKind::Int => "about.number",
             FieldKind::Money => "about.money",
             FieldKind::Month => "about.month",
             FieldKind::Year => "about.year",

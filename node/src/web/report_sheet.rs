@@ -22,8 +22,8 @@ fn sheet<'a>(book: &'a mut Workbook, title: &str) -> Result<&'a mut Worksheet, X
 fn heading(sheet: &mut Worksheet, view: &ReportView, title: &str) -> Result<u32, XlsxError> {
     let bold = Format::new().set_bold();
     sheet.write_string_with_format(0, 0, &view.title, &bold)?;
-    let line = format!("{} {} · {} · {}", view.office, view.code, view.period, view.as_of);
-    sheet.write_string(1, 0, line)?;
+    let ReportView { office, code, period, as_of, mark, .. } = view;
+    sheet.write_string(1, 0, format!("{office} {code} · {period} · {as_of} · {mark}"))?;
     sheet.write_string_with_format(2, 0, title, &bold)?;
     Ok(3)
 }
@@ -75,7 +75,12 @@ fn table(
     Ok(())
 }
 
-fn rows(book: &mut Workbook, view: &ReportView, rows: &RowsView) -> Result<(), XlsxError> {
+fn rows(
+    book: &mut Workbook,
+    view: &ReportView,
+    rows: &RowsView,
+    english: bool,
+) -> Result<(), XlsxError> {
     let sheet = sheet(book, &rows.title)?;
     let bold = Format::new().set_bold();
     let top = heading(sheet, view, &rows.title)?;
@@ -86,6 +91,11 @@ fn rows(book: &mut Workbook, view: &ReportView, rows: &RowsView) -> Result<(), X
         for (column, cell) in (0..).zip(cells) {
             sheet.write_string(row, column, cell)?;
         }
+    }
+    if rows.more > 0 {
+        let after = (top + 1..).zip(&rows.rows).last().map_or(top, |(row, _)| row) + 1;
+        let line = format!("{} {}", word("report.more", english), rows.more);
+        sheet.write_string(after, 0, line)?;
     }
     sheet.autofit();
     Ok(())
@@ -99,7 +109,7 @@ pub(super) fn book(view: &ReportView, english: bool) -> Result<Vec<u8>, XlsxErro
     }
     let late = Some(&view.late).filter(|late| !late.rows.is_empty());
     for one in view.lists.iter().chain(late).chain(&view.seen) {
-        rows(&mut book, view, one)?;
+        rows(&mut book, view, one, english)?;
     }
     if book.worksheets().is_empty() {
         heading(sheet(&mut book, &view.title)?, view, &view.title)?;

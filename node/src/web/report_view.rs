@@ -56,6 +56,8 @@ pub(super) struct ReportView {
     pub(super) code: String,
     pub(super) period: String,
     pub(super) as_of: String,
+    /// Whether it is a draft, or which version with which hash.
+    pub(super) mark: String,
     pub(super) policies: Vec<String>,
     pub(super) tables: Vec<TableView>,
     pub(super) lists: Vec<RowsView>,
@@ -104,6 +106,7 @@ impl Viewing<'_> {
             code: made.code.clone(),
             period: made.period.clone(),
             as_of: made.as_of.clone(),
+            mark: self.t("report.draft").to_owned(),
             policies: made
                 .policies
                 .iter()
@@ -251,6 +254,7 @@ pub(super) fn figure(written: Written, cell: Cell) -> String {
     }
     match written {
         Written::Average => tenths(cell.value, per),
+        Written::MoneyAverage => yuan(cell.value / per),
         Written::Money => format!("{} / {per}", yuan(cell.value)),
         Written::Plain => {
             format!("{}/{per} = {} %", cell.value, tenths(cell.value.saturating_mul(100), per))
@@ -283,6 +287,10 @@ mod tests {
         assert_eq!(
             figure(Written::Average, Cell { value: 10, per: Some(4), hidden: false }),
             "2.5"
+        );
+        assert_eq!(
+            figure(Written::MoneyAverage, Cell { value: 300_001, per: Some(2), hidden: false }),
+            "1,500.00"
         );
     }
 }

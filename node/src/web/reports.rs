@@ -182,7 +182,11 @@ fn other_form(
     form: &str,
     (version, hash): (i64, &str),
 ) -> Result<Option<Response>, PageError> {
-    let view = view_of(replica, visitor, made, false);
+    let mut view = view_of(replica, visitor, made, false);
+    if version > 0 {
+        let t = |key| word(key, visitor.english);
+        view.mark = format!("{} {version} · {} {hash}", t("report.version"), t("report.hash"));
+    }
     match form {
         "paper" => {
             let frame = Frame::new(replica, visitor);
