@@ -35,6 +35,7 @@ mod real_line;
 mod receipts;
 mod refusals;
 mod renewal;
+mod report_duties;
 mod reports;
 mod rights;
 mod scenarios;
