@@ -18,7 +18,9 @@ use taizhang_core::time::UtcMillis;
 use crate::driver::{Replica, clock};
 use crate::ops::OpsError;
 use crate::ops::answer::place_of;
+use crate::store::StoreError;
 use crate::store::health::Newest;
+use crate::store::read::Reader;
 
 /// A view is used that long whatever happens.
 const FRESH: Duration = Duration::from_secs(1);
@@ -27,8 +29,8 @@ const OLD: Duration = Duration::from_secs(60);
 /// Places that are missing by name, at most.
 const NAMED_MAX: usize = 10;
 /// The parameter with the days of silence before an alarm.
-const SILENCE: &str = "sync_silence_days";
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const SILENCE: &str = "sync_silence_days";
+pub(crate) const DAY_MS: i64 = 86_400_000;
 /// Steps from a village to the office that looks, places merged into others included.
 const DEPTH_MAX: usize = 12;
 /// Audit lines that are about security, not about somebody's work.
@@ -218,6 +220,57 @@ fn keys_of(directives: &Directives, place: PlaceId) -> Vec<SealKey> {
     of_place.map(|(key, _)| *key).collect()
 }
 
+/// What an office's own receipts say.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub(crate) fn stated_by(
+    reader: &Reader<'_>,
+    directives: &Directives,
+    place: PlaceId,
+) -> Result<Stated, StoreError> {
+    let path: BTreeSet<PlaceId> = directives.tree.path(place).into_iter().collect();
+    let feeds: Vec<(PlaceId, AuthorId, u64)> = directives
+        .applied
+        .iter()
+        .filter(|((slice, _), _)| path.contains(&slice.place))
+        .map(|((slice, author), count)| (slice.place, *author, *count))
+        .collect();
+    let mut versions: Vec<&PolicyVersion> =
+        path.iter().filter_map(|id| directives.policies.get(id)).flatten().collect();
+    versions.sort_by_key(|version| std::cmp::Reverse((version.published, version.record)));
+    let mut stated = Stated::default();
+    let mut applied: BTreeMap<(PlaceId, AuthorId), u64> = BTreeMap::new();
+    for key in keys_of(directives, place) {
+        if let Some(receipt) = reader.receipt_of(key, SliceId::ledger(place))? {
+            let missing = reader.not_here(&receipt)?;
+            stated.not_here = Some(stated.not_here.unwrap_or(0).max(missing));
+            stated.format = stated.format.max(Some(receipt.reads_format));
+        }
+        for (at, author, _) in &feeds {
+            if let Some(count) = reader.applied_count(key, *at, *author)? {
+                let known = applied.entry((*at, *author)).or_default();
+                *known = (*known).max(count);
+            }
+        }
+    }
+    let done = |at: PlaceId, author: AuthorId| applied.get(&(at, author)).copied();
+    if !applied.is_empty() {
+        let there =
+            feeds.iter().map(|(at, author, here)| done(*at, *author).unwrap_or(0).min(*here));
+        let here = feeds.iter().map(|(_, _, count)| count);
+        stated.directives = Some((there.sum(), here.sum()));
+    }
+    stated.policy = versions.iter().enumerate().find_map(|(at, version)| {
+        let (author, number) = version.position;
+        done(version.place, author)
+            .filter(|count| *count > number)
+            .map(|_| (version.doc_no.clone(), at == 0))
+    });
+    Ok(stated)
+}
+
 impl Replica {
     /// How the data of all places stand, at most a second old.
     ///
@@ -332,7 +385,8 @@ pub struct Stated {
     pub policy: Option<(String, bool)>,
 }
 
-fn age_class(age_ms: i64) -> usize {
+/// In which of [`Ages`] a conflict of that age counts.
+pub(crate) fn age_class(age_ms: i64) -> usize {
     match age_ms / DAY_MS {
         0 => 0,
         1..=6 => 1,
@@ -390,49 +444,7 @@ impl Replica {
     /// [`OpsError`].
     pub fn stated(&self, place: PlaceId) -> Result<Stated, OpsError> {
         let directives = self.directives();
-        let path: BTreeSet<PlaceId> = directives.tree.path(place).into_iter().collect();
-        let keys = keys_of(&directives, place);
-        let feeds: Vec<(PlaceId, AuthorId, u64)> = directives
-            .applied
-            .iter()
-            .filter(|((slice, _), _)| path.contains(&slice.place))
-            .map(|((slice, author), count)| (slice.place, *author, *count))
-            .collect();
-        let mut versions: Vec<&PolicyVersion> =
-            path.iter().filter_map(|id| directives.policies.get(id)).flatten().collect();
-        versions.sort_by_key(|version| std::cmp::Reverse((version.published, version.record)));
-        Ok(self.readers().with(|reader| {
-            let mut stated = Stated::default();
-            let mut applied: BTreeMap<(PlaceId, AuthorId), u64> = BTreeMap::new();
-            for key in &keys {
-                if let Some(receipt) = reader.receipt_of(*key, SliceId::ledger(place))? {
-                    let missing = reader.not_here(&receipt)?;
-                    stated.not_here = Some(stated.not_here.unwrap_or(0).max(missing));
-                    stated.format = stated.format.max(Some(receipt.reads_format));
-                }
-                for (at, author, _) in &feeds {
-                    if let Some(count) = reader.applied_count(*key, *at, *author)? {
-                        let known = applied.entry((*at, *author)).or_default();
-                        *known = (*known).max(count);
-                    }
-                }
-            }
-            let done = |at: PlaceId, author: AuthorId| applied.get(&(at, author)).copied();
-            if !applied.is_empty() {
-                let there = feeds
-                    .iter()
-                    .map(|(at, author, here)| done(*at, *author).unwrap_or(0).min(*here));
-                let here = feeds.iter().map(|(_, _, count)| count);
-                stated.directives = Some((there.sum(), here.sum()));
-            }
-            stated.policy = versions.iter().enumerate().find_map(|(at, version)| {
-                let (author, number) = version.position;
-                done(version.place, author)
-                    .filter(|count| *count > number)
-                    .map(|_| (version.doc_no.clone(), at == 0))
-            });
-            Ok(stated)
-        })?)
+        Ok(self.readers().with(|reader| stated_by(reader, &directives, place))?)
     }
 
     /// The newest security events of this replica: time, kind, text.

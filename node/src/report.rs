@@ -2,17 +2,21 @@
 //!
 //! What a report must say is data (`core/src/catalogue/report.rs`). [`period`] names its time,
 //! [`make`] computes its figures from a snapshot, [`late`] lists what came too late (补报),
-//! [`observe`] notes what cannot be recomputed, [`freeze`] writes it down by content address,
-//! [`verify`] recomputes it from the segments named by its frontier (DESIGN §8, promise 10).
+//! [`observe`] notes what cannot be recomputed, [`network`] how offices are reached, [`reached`] how
+//! policy arrived, [`freeze`] writes it down by content address, [`verify`] recomputes it from the
+//! segments named by its frontier (DESIGN §8, promise 10). [`shown`] is what another office may see of it.
 
 pub mod due;
 pub mod freeze;
 pub mod frontier;
 pub mod late;
 pub mod make;
+pub mod network;
 pub mod observe;
 pub mod period;
 pub mod rank;
+pub mod reached;
+pub mod shown;
 pub mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -70,6 +74,9 @@ pub struct Line {
     /// Its rank among those that filed in time; ties share one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
+    /// Why it has none, if units are ranked and that is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unranked: Vec<Text>,
 }
 
 /// A table as it was made: the children, then the office itself as the sum.
@@ -152,6 +159,9 @@ pub struct Seen {
     pub heads: Vec<Text>,
     /// Its rows.
     pub rows: Vec<Vec<Text>>,
+    /// Rows in all; more than these are not named.
+    #[serde(default)]
+    pub total: usize,
 }
 
 /// How complete the figures of an office were: not recomputed.
@@ -208,6 +218,9 @@ pub struct Made {
     pub known: Vec<Known>,
     /// What was seen of the network.
     pub seen: Vec<Seen>,
+    /// Ranks in the report of the period before, as far as this office held it frozen.
+    #[serde(default)]
+    pub ranks_before: Vec<(PlaceId, usize)>,
 }
 
 /// The blob that a filing names in a field: the one whose hash it stated when it was made, whatever else
@@ -219,6 +232,11 @@ pub(crate) fn named(row: &Row, field: &str) -> Option<BlobRef> {
 }
 
 impl Made {
+    /// The rank of an office in the report of the period before.
+    pub fn rank_before(&self, place: PlaceId) -> Option<usize> {
+        self.ranks_before.iter().find(|(of, _)| *of == place).map(|(_, rank)| *rank)
+    }
+
     /// How complete the figures of an office were.
     pub fn known_of(&self, place: PlaceId) -> Option<&Known> {
         self.known.iter().find(|known| known.place == place)

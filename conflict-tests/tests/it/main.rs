@@ -37,6 +37,7 @@ mod real_line;
 mod receipts;
 mod refusals;
 mod renewal;
+mod report_duties;
 mod reports;
 mod rights;
 mod scenarios;

@@ -51,7 +51,17 @@ pub enum Written {
     MoneyAverage,
 }
 
-/// A column of a table: sums of indicators.
+/// What a column counts of the reports that offices owe.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owed {
+    /// Filed after their day.
+    Late,
+    /// Not filed, and their day is past.
+    Missing,
+}
+
+/// A column of a table: sums of indicators, or a count of the reports that were owed.
 #[derive(Clone, Debug, Eq, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
@@ -62,6 +72,7 @@ pub struct Column {
     /// English head.
     en: String,
     /// Indicators added.
+    #[serde(default)]
     pub add: Vec<String>,
     /// Indicators taken away.
     #[serde(default)]
@@ -69,6 +80,8 @@ pub struct Column {
     /// Denominator, if it is a share or an average.
     #[serde(default)]
     pub per: Vec<String>,
+    /// In place of indicators: what is counted of the reports owed for the period.
+    pub owed: Option<Owed>,
     /// Which time.
     #[serde(default)]
     pub over: Over,
@@ -122,6 +135,10 @@ pub struct Rank {
     pub lower: Vec<String>,
     /// Only units that filed this report of the period in time are ranked.
     pub filed: Option<String>,
+    /// Parts without which a unit has no score, if others have data of them. Declared without any, a part
+    /// was left out and the others weighed more: bulletins of then are recomputed so.
+    #[serde(default)]
+    pub complete: Vec<String>,
 }
 
 /// A table: one row a child place, and the office itself as the sum.
@@ -219,6 +236,26 @@ impl List {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawUnits {
+    ledger: String,
+    #[serde(rename = "where")]
+    filter: String,
+    field: String,
+}
+
+/// Units of an office that answer for a report: 各县(区)、各行业部门.
+#[derive(Clone, Debug)]
+pub struct Units {
+    /// The register in which offices keep them.
+    pub ledger: String,
+    /// Which of them.
+    pub filter: Expression,
+    /// The field of a filing that names them.
+    pub field: String,
+}
+
 /// A block that the program knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -229,6 +266,10 @@ pub enum Observed {
     Network,
     /// R19: which policy version has arrived where.
     Reach,
+    /// R19: when each office applied each version.
+    Applied,
+    /// R19: local values in force, and those that a value from above covers.
+    Localised,
     /// R-QUA-01: sudden patterns before the freeze.
     Events,
 }
@@ -248,12 +289,17 @@ pub struct Report {
     pub by: Vec<Level>,
     /// The parameter with the day of the following month until which it is due.
     pub due_day: Option<String>,
+    /// Who of an office answers for it.
+    pub units: Option<Units>,
     /// Lines at its foot.
     pub signatures: Vec<Text>,
     /// What is observed rather than recomputed.
     pub observed: Vec<Observed>,
     /// Ledgers whose late records are listed by name (补报).
     pub late: Vec<String>,
+    /// Whether a record of this period is searched for lines of an earlier one. Declared without it, only
+    /// records with an earlier date or step were: reports of then are recomputed so.
+    pub late_lines: bool,
     /// Tables.
     pub tables: Vec<Table>,
     /// Lists.
@@ -270,12 +316,15 @@ pub(super) struct RawReport {
     every: Every,
     by: Vec<Level>,
     due_day: Option<String>,
+    units: Option<RawUnits>,
     #[serde(default)]
     signatures: Vec<Text>,
     #[serde(default)]
     observed: Vec<Observed>,
     #[serde(default)]
     late: Vec<String>,
+    #[serde(default)]
+    late_lines: bool,
     #[serde(default)]
     table: Vec<Spanned<Table>>,
     #[serde(default)]
@@ -301,6 +350,11 @@ impl RawReport {
                 })
             })
             .collect();
+        let units = |raw: RawUnits| {
+            let filter =
+                Expression::compile(&raw.filter).map_err(|reason| format!("units: {reason}"))?;
+            Ok::<_, String>(Units { ledger: raw.ledger, filter, field: raw.field })
+        };
         Ok(Report {
             id: id.to_owned(),
             label: Text { zh: self.zh, en: self.en },
@@ -308,9 +362,11 @@ impl RawReport {
             every: self.every,
             by: self.by,
             due_day: self.due_day,
+            units: self.units.map(units).transpose()?,
             signatures: self.signatures,
             observed: self.observed,
             late: self.late,
+            late_lines: self.late_lines,
             tables: self.table.into_iter().map(Spanned::into_inner).collect(),
             lists: lists?,
         })
@@ -423,6 +479,15 @@ fn check_report(catalogue: &Catalogue, report: &Report) -> Vec<String> {
     {
         found.push(format!("due_day names no parameter of whole days: {param}"));
     }
+    if let Some(units) = &report.units {
+        match catalogue.ledger(&units.ledger) {
+            None => found.push(format!("units: no ledger `{}`", units.ledger)),
+            Some(ledger) => {
+                let wrong = units.filter.check(&super::check::own_scope(ledger)).err();
+                found.extend(wrong.map(|reason| format!("units: {reason}")));
+            }
+        }
+    }
     for table in &report.tables {
         found.extend(check_table(catalogue, table));
     }
@@ -464,6 +529,10 @@ fn check_table(catalogue: &Catalogue, table: &Table) -> Vec<String> {
                 Some(_) => {}
             }
         }
+        let summed = column.indicators().next().is_some();
+        if summed == column.owed.is_some() {
+            found.push(format!("column {}: either indicators or `owed`", column.id));
+        }
         let averages = matches!(column.written, Written::Average | Written::MoneyAverage);
         if averages && column.per.is_empty() {
             found.push(format!("column {}: an average needs `per`", column.id));
@@ -478,6 +547,9 @@ fn check_table(catalogue: &Catalogue, table: &Table) -> Vec<String> {
         let weights = catalogue.params.get(&rank.param).map(|param| &param.kind);
         if !matches!(weights, Some(FieldKind::Weights(_))) {
             found.push(format!("rank names no parameter of weights: {}", rank.param));
+        }
+        for part in rank.complete.iter().filter(|part| !rank.parts.contains_key(*part)) {
+            found.push(format!("table {}: no part `{part}` to be complete", table.id));
         }
     }
     found

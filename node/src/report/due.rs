@@ -1,20 +1,21 @@
 //! Who owes which report until when, and whether it was filed: from the filings that offices keep.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use taizhang_core::calendar::Calendar;
 use taizhang_core::catalogue::Report;
-use taizhang_core::catalogue::report::Every;
+use taizhang_core::catalogue::report::{Every, Owed, Table};
 use taizhang_core::directives::Directives;
-use taizhang_core::id::{PlaceId, RecordId, SliceId};
+use taizhang_core::id::{Level, PlaceId, RecordId, SliceId};
 use taizhang_core::record::fold::Row;
 use taizhang_core::record::value::Value;
+use taizhang_core::rules::Evaluator;
 use taizhang_core::time::Date;
 
-use super::FILING;
 use super::make::Maker;
 use super::period::Period;
+use super::{FILING, Line};
 use crate::store::StoreError;
 use crate::store::read::Reader;
 
@@ -109,22 +110,54 @@ pub fn versions(
     Ok(numbers.max().unwrap_or(0))
 }
 
-/// Children that filed a report of the maker's period in time.
-pub(super) fn filed_in_time(
+/// Children that filed a report of the maker's period, and whether they did in time.
+pub(super) fn filed(
     maker: &Maker<'_>,
     report: &str,
-) -> Result<BTreeSet<PlaceId>, StoreError> {
+) -> Result<BTreeMap<PlaceId, bool>, StoreError> {
     let children = maker.directives.tree.children(maker.place);
     let period = maker.period.to_string();
-    let found = filings(maker.reader, &children)?;
-    let of = found.iter().filter(|one| one.report == report && one.period == period);
-    Ok(of.filter(|one| one.is_in_time()).map(|one| one.place).collect())
+    let mut found = BTreeMap::new();
+    for one in filings(maker.reader, &children)? {
+        if one.report == report && one.period == period && !one.filed_on.is_empty() {
+            *found.entry(one.place).or_insert(false) |= one.is_in_time();
+        }
+    }
+    Ok(found)
+}
+
+/// Names of the units of an office that answer for a report on a day.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn units(
+    reader: &Reader<'_>,
+    directives: &Directives,
+    report: &Report,
+    place: PlaceId,
+    day: Date,
+) -> Result<Vec<String>, StoreError> {
+    let mut names = Vec::new();
+    let Some(units) = &report.units else { return Ok(names) };
+    let Some(ledger) = directives.catalogue.ledger(&units.ledger) else { return Ok(names) };
+    let evaluator = Evaluator::default();
+    reader.each_of(&units.ledger, place, |listed, row| {
+        if evaluator.selects(&units.filter, ledger, row, listed.record, day) {
+            names.push(listed.title.clone());
+        }
+        Ok(())
+    })?;
+    Ok(names)
 }
 
 /// What happens to a report's day that is no working day.
 const ROLL: &str = "monthly_report_roll";
 
-/// Until when an office owes a report of a period.
+/// Until when an office owes a report of a period to the one above it; the topmost owes it to nobody.
+///
+/// What a county sets holds among its own offices: its townships file by the stricter day, the county
+/// itself by the day of the office to which it files.
 pub fn due_on(
     directives: &Directives,
     calendar: &Calendar,
@@ -132,7 +165,12 @@ pub fn due_on(
     place: PlaceId,
     period: Period,
 ) -> Option<Date> {
-    let day = directives.param(report.due_day.as_ref()?, place, period.last()).value?.as_int()?;
+    let tree = &directives.tree;
+    tree.parent(place)?;
+    let is_below_county = tree.place(place).is_some_and(|one| one.level < Level::County);
+    let found = directives.param(report.due_day.as_ref()?, place, period.last());
+    let value = if is_below_county { found.value } else { found.upper.map(|(value, _)| value) };
+    let day = value?.as_int()?;
     let roll = directives.param(ROLL, place, period.last()).value;
     Some(rolled(period.due(day), roll.as_ref().and_then(Value::as_text), calendar))
 }
@@ -164,6 +202,8 @@ pub struct Duty {
     pub filing: Option<Filing>,
     /// The first day on which any version was filed; empty if none was.
     pub filed_on: String,
+    /// Units of the office that answer for it.
+    pub units: Vec<String>,
 }
 
 impl Duty {
@@ -175,6 +215,37 @@ impl Duty {
         let by = if self.filed_on.is_empty() { today.to_string() } else { self.filed_on.clone() };
         by > self.due_on
     }
+}
+
+/// Fills the columns that count what was owed: for each line, the reports of offices there and below for the
+/// periods that were the last to have ended when that of the maker had.
+pub(super) fn count(
+    maker: &Maker<'_>,
+    table: &Table,
+    lines: &mut [Line],
+) -> Result<(), StoreError> {
+    if table.columns.iter().all(|column| column.owed.is_none()) {
+        return Ok(());
+    }
+    let tree = &maker.directives.tree;
+    let mut offices = tree.subtree(maker.place);
+    offices.retain(|id| tree.place(*id).is_some_and(|place| place.level > Level::Village));
+    let ended = maker.period.after().first();
+    let mut owed = duties(maker.reader, maker.directives, &offices, ended, 1)?;
+    owed.retain(|duty| duty.is_late(maker.as_of));
+    for line in lines {
+        let of = |kind: Owed| {
+            let found = owed.iter().filter(|duty| {
+                tree.is_above_or_same(line.place, duty.place)
+                    && (kind == Owed::Missing) == duty.filed_on.is_empty()
+            });
+            i64::try_from(found.count()).unwrap_or(i64::MAX)
+        };
+        for (column, cell) in table.columns.iter().zip(&mut line.cells) {
+            cell.value = column.owed.map_or(cell.value, of);
+        }
+    }
+    Ok(())
 }
 
 /// What some offices owe for the last periods that ended before `today`.
@@ -214,6 +285,7 @@ pub fn duties(
                 let due = due_on(directives, &calendar, report, *place, period);
                 let key = (*place, report.id.clone(), period.to_string());
                 let filing = newest.remove(&key);
+                let units = units(reader, directives, report, *place, period.last())?;
                 found.push(Duty {
                     place: *place,
                     report: report.id.clone(),
@@ -221,6 +293,7 @@ pub fn duties(
                     due_on: due.map(|day| day.to_string()).unwrap_or_default(),
                     filing,
                     filed_on: first.remove(&key).unwrap_or_default(),
+                    units,
                 });
             }
         }

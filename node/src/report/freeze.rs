@@ -7,7 +7,7 @@ use taizhang_core::limits::FRONTIER_HEADS_MAX;
 use taizhang_core::record::attachment::{Attachment, BlobRef, Media};
 use taizhang_core::time::{Date, UtcMillis};
 
-use super::due::{due_on, versions};
+use super::due::{due_on, units, versions};
 use super::make::Maker;
 use super::observe::observe;
 use super::period::Period;
@@ -21,6 +21,9 @@ use crate::store::read::Readers;
 
 /// The parameter with the days after a period in which its data still enter.
 const GRACE: &str = "late_data_grace_days";
+
+/// Characters of the names of units in a filing.
+const UNITS_CHARS_MAX: usize = 200;
 
 /// What to freeze.
 #[derive(Clone, Debug)]
@@ -71,6 +74,17 @@ impl Engine {
         Ok(())
     }
 
+    fn heads_fit(&self) -> Result<(), CommandError> {
+        let heads: usize = self.held.slices.values().map(|one| one.heads.len()).sum();
+        if heads > FRONTIER_HEADS_MAX {
+            return refuse(
+                format!("数据来源超过{FRONTIER_HEADS_MAX}条"),
+                format!("it was read from more than {FRONTIER_HEADS_MAX} feeds"),
+            );
+        }
+        Ok(())
+    }
+
     /// Makes a report from everything that is here, and keeps it with what it was read from. Makes its
     /// own transactions; writing waits meanwhile.
     ///
@@ -112,15 +126,9 @@ impl Engine {
         if late && ask.late_reason.trim().is_empty() {
             return refuse("已过报送期限,请填写迟报原因", "it is late: say why");
         }
-        let heads: usize = self.held.slices.values().map(|one| one.heads.len()).sum();
-        if heads > FRONTIER_HEADS_MAX {
-            return refuse(
-                format!("数据来源超过{FRONTIER_HEADS_MAX}条"),
-                format!("it was read from more than {FRONTIER_HEADS_MAX} feeds"),
-            );
-        }
+        self.heads_fit()?;
         let (content, bytes) = (to_json(&made), frontier::to_bytes(&self.held));
-        let inputs = Inputs::from([
+        let mut inputs = Inputs::from([
             ("report".to_owned(), report.id.clone()),
             ("period".to_owned(), text.clone()),
             ("version".to_owned(), version.to_string()),
@@ -133,6 +141,7 @@ impl Engine {
             ("content".to_owned(), self.keep(&content, &format!("{} {text}", report.id))?),
             ("frontier".to_owned(), self.keep(&bytes, "frontier")?),
         ]);
+        inputs.extend(self.answering(&readers, &report, period)?);
         let slice = SliceId::ledger(place);
         self.begin()?;
         let written = self.create(slice, FILING, &inputs, Source::Data, person, None, now);
@@ -181,6 +190,23 @@ impl Engine {
             observe(&maker, &mut made, now)?;
             Ok(made)
         })
+    }
+
+    /// The field of the filing that names the units which answer for it; none if it names none, or they are
+    /// too many for it.
+    fn answering(
+        &self,
+        readers: &Readers,
+        report: &Report,
+        period: Period,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        let (directives, place) = (&self.directives, self.place());
+        let names = readers
+            .with(|reader| units(reader, directives, report, place, period.last()))?
+            .join("、");
+        let fits = !names.is_empty() && names.chars().count() <= UNITS_CHARS_MAX;
+        let field = report.units.as_ref().filter(|_| fits);
+        Ok(field.map(|units| (units.field.clone(), names)))
     }
 
     /// Puts bytes on disk, and gives the member that names them.

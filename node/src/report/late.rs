@@ -25,11 +25,16 @@ pub(super) fn lines(maker: &Maker<'_>) -> Result<(Vec<LateLine>, usize), StoreEr
         return Ok((Vec::new(), 0));
     }
     let Some(before) = frontier_before(maker)? else { return Ok((Vec::new(), 0)) };
+    let changed = maker.reader.changed_beyond(&before)?;
     let mut found = Vec::new();
     for id in &maker.report.late {
         let Some(ledger) = maker.directives.catalogue.ledger(id) else { continue };
         maker.each_record(id, |listed, row| {
-            if may_be_late(maker, ledger, row) {
+            if !changed.contains(&listed.record) {
+                return Ok(());
+            }
+            // A line of an earlier day may stand in a record of this period.
+            if maker.report.late_lines || may_be_late(maker, ledger, row) {
                 record_lines(maker, ledger, listed, row, &before, &mut found)?;
             }
             Ok(())
@@ -65,7 +70,7 @@ fn frontier_blob(maker: &Maker<'_>, filing: &Filing) -> Option<Vec<u8>> {
     (maker.blobs)(named(&filing.row, "frontier")?)
 }
 
-/// Whether anything of a record belongs to an earlier period.
+/// Whether a record itself, or a step of it, belongs to an earlier period.
 fn may_be_late(maker: &Maker<'_>, ledger: &Ledger, row: &Row) -> bool {
     let first = maker.period.first();
     let day = first.to_string();
@@ -114,13 +119,17 @@ fn record_lines(
         for (what, day) in moves_of(change).filter(|(_, day)| *day < first.to_string()) {
             push(what, day);
         }
-        if at == 0 {
+        // What is new as a whole is named once; a new record of this period may hold older lines, unless it
+        // brought them from where it was before.
+        let has_lines = maker.report.late_lines && row.from.is_empty() && business >= first;
+        if at == 0 && !has_lines {
             continue;
         }
         for (to, day) in steps_of(change).filter(|(_, day)| *day < first.to_string()) {
             push(state_label(ledger, &to), day);
         }
-        for day in lines_of(ledger, change).filter(|day| *day < first.to_string()) {
+        let months = maker.report.late_lines;
+        for day in lines_of(ledger, change, months).filter(|day| *day < first.to_string()) {
             push(Text { zh: "补记".into(), en: "Line added".into() }, day);
         }
     }
@@ -159,13 +168,20 @@ fn steps_of(change: &LoggedChange) -> impl Iterator<Item = (String, String)> + '
     })
 }
 
-/// Days of log lines that a change adds.
-fn lines_of<'a>(ledger: &'a Ledger, change: &'a LoggedChange) -> impl Iterator<Item = String> + 'a {
-    change.ops.iter().filter_map(|op| {
+/// Days of log lines that a change adds; with `months`, also the first days of those that have a month.
+fn lines_of<'a>(
+    ledger: &'a Ledger,
+    change: &'a LoggedChange,
+    months: bool,
+) -> impl Iterator<Item = String> + 'a {
+    change.ops.iter().filter_map(move |op| {
         let (id, _) = op.key.split_once('/')?;
         let FieldKind::Log(columns) = &ledger.field(id)?.kind else { return None };
-        let column = columns.iter().find(|column| column.kind == FieldKind::Date)?;
+        let of = |kind: FieldKind| columns.iter().find(|column| column.kind == kind);
+        let month = of(FieldKind::Month).filter(|_| months);
+        let column = of(FieldKind::Date).or(month)?;
         let line: serde_json::Value = serde_json::from_str(op.value.as_ref()?.as_text()?).ok()?;
-        Some(line.get(&column.id)?.as_str()?.to_owned())
+        let text = line.get(&column.id)?.as_str()?.to_owned();
+        Some(if column.kind == FieldKind::Month { format!("{text}-01") } else { text })
     })
 }

@@ -14,7 +14,7 @@ use taizhang_core::time::Date;
 
 use super::period::Period;
 use super::rank::rank;
-use super::{Cell, Figures, Head, Line, ListFigures, Made, PolicyLine, TableFigures, late};
+use super::{Cell, Figures, Head, Line, ListFigures, Made, PolicyLine, TableFigures, due, late};
 use crate::engine::values::{HIDDEN, display};
 use crate::small::{Close, Small};
 use crate::store::StoreError;
@@ -96,6 +96,7 @@ impl Maker<'_> {
             figures: self.figures()?,
             known: Vec::new(),
             seen: Vec::new(),
+            ranks_before: Vec::new(),
         })
     }
 
@@ -165,8 +166,10 @@ impl Maker<'_> {
                 cells: table.columns.iter().map(|column| sums.cell(column)).collect(),
                 score: None,
                 rank: None,
+                unranked: Vec::new(),
             });
         }
+        due::count(self, table, &mut lines)?;
         let heads = self.heads(table);
         let value = |line: &Line, ids: &[String]| -> i64 {
             let cells = heads.iter().zip(&line.cells).filter(|(head, _)| ids.contains(&head.id));

@@ -95,14 +95,3 @@ impl Reader<'_> {
         Ok(found.collect::<Result<_, _>>()?)
     }
 }
-
-impl Reader<'_> {
-    /// Records in conflict by place.
-    pub fn conflict_counts(&self) -> Result<std::collections::BTreeMap<PlaceId, u64>, StoreError> {
-        let sql = "SELECT place, count(*) FROM record WHERE conflicts > 0 GROUP BY place";
-        let mut query = self.db.prepare_cached(sql)?;
-        let found = query
-            .query_map([], |row| Ok((super::rows::place(row, 0)?, super::rows::count(row, 1)?)))?;
-        Ok(found.collect::<Result<_, _>>()?)
-    }
-}

@@ -1,21 +1,22 @@
 //! Rows of one ledger and place, one after another: for what looks at all of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::params;
+use taizhang_core::feed::entry::Entry;
+use taizhang_core::feed::frontier::Frontiers;
 use taizhang_core::feed::segment::Segment;
-use taizhang_core::id::{PlaceId, SealKey, SliceId};
+use taizhang_core::id::{PlaceId, RecordId, SealKey, SliceId};
 use taizhang_core::record::fold::Row;
 use taizhang_core::time::UtcMillis;
 
 use super::StoreError;
 use super::derived::parse_row;
 use super::read::{Listed, Reader, listed};
-use super::rows::{self, is_ledger};
+use super::rows::{self, is_ledger, signed};
 
 impl Reader<'_> {
-    /// Every record of a ledger in a place's ledger slice that stands, by title. `visit` may ask this
-    /// reader for more.
+    /// Every record of a ledger at a place that stands, by title. `visit` may ask this reader for more.
     pub fn each_of(
         &self,
         ledger: &str,
@@ -56,6 +57,38 @@ impl Reader<'_> {
             *time = (*time).max(written.unwrap_or(came).min(came));
         }
         Ok(newest)
+    }
+
+    /// Records of ledger slices that anything beyond a frontier is about, own unsealed entries included.
+    pub fn changed_beyond(&self, heads: &Frontiers) -> Result<BTreeSet<RecordId>, StoreError> {
+        let mut records = BTreeSet::new();
+        let mut take = |entries: Vec<Entry>| {
+            let changes = entries.into_iter().flat_map(|entry| entry.changes);
+            records.extend(changes.map(|change| change.record));
+        };
+        let mut query = self.db.prepare_cached(
+            "SELECT is_ledger, place, lane, author_key, epoch, feed_id FROM ledger.feed \
+             WHERE is_ledger = 1",
+        )?;
+        let mut newer = self.db.prepare_cached(
+            "SELECT plain FROM ledger.segment WHERE feed_id = ?1 AND number >= ?2 ORDER BY number",
+        )?;
+        let mut feeds = query.query([])?;
+        while let Some(row) = feeds.next()? {
+            let known = heads.head(rows::feed(row, 0)?).count;
+            let mut segments = newer.query(params![row.get::<_, i64>(5)?, signed(known)])?;
+            while let Some(row) = segments.next()? {
+                let segment = Segment::from_plain(&row.get::<_, Vec<u8>>(0)?).ok();
+                take(segment.map(|segment| segment.entries).unwrap_or_default());
+            }
+        }
+        let mut query =
+            self.db.prepare_cached("SELECT entry FROM ledger.tail WHERE is_ledger = 1")?;
+        let mut tail = query.query([])?;
+        while let Some(row) = tail.next()? {
+            take(Entry::from_bytes(&row.get::<_, Vec<u8>>(0)?).into_iter().collect());
+        }
+        Ok(records)
     }
 
     /// Every row of a ledger in a slice, void ones included.

@@ -20,6 +20,7 @@ use crate::driver::Replica;
 use crate::engine::attach::attachments;
 use crate::engine::command::{Inputs, refuse};
 use crate::engine::values::Source;
+use crate::report::FILING;
 use crate::store::blobs::blob_path;
 use crate::store::read::Detail;
 use crate::thumbnail::thumbnail;
@@ -125,10 +126,12 @@ pub async fn show(
     let (viewer, english) = (visitor.viewer_at(&replica, detail.slice.place)?, visitor.english);
     let viewer = Viewer { revealed: how.revealed, ..viewer };
     let reading = Reading { replica: &replica, directives: &directives, viewer, english };
+    // Another office's report is shown without what does not show here, never as a file.
+    let is_report = detail.ledger == FILING && detail.slice.place != replica.place();
     let of = |(field, one): (&Field, Attachment)| {
         let whole = one.blob.hash == wanted;
         let named = whole || one.thumb.is_some_and(|thumb| thumb.hash == wanted);
-        let sees = named && !reading.hides(field);
+        let sees = named && !reading.hides(field) && !(is_report && one.media == Media::Data);
         sees.then_some(if whole { one.media } else { Media::Jpeg })
     };
     let named = attachments(ledger, &detail.row).chain(once_named(ledger, &detail));

@@ -41,7 +41,7 @@ fn table(
     let mut heads = vec![t("places.place")];
     heads.extend(table.heads.iter().map(String::as_str));
     if table.ranked {
-        heads.extend([t("report.score"), t("report.rank")]);
+        heads.extend([t("report.score"), t("report.rank"), t("report.rank_change")]);
     }
     heads.push(t("places.coverage"));
     for (column, head) in (0..).zip(&heads) {
@@ -67,7 +67,8 @@ fn table(
         if table.ranked {
             sheet.write_string(row, column, &line.score)?;
             sheet.write_string(row, column + 1, &line.rank)?;
-            column += 2;
+            sheet.write_string(row, column + 2, &line.change)?;
+            column += 3;
         }
         sheet.write_string(row, column, &line.known)?;
     }

@@ -27,6 +27,8 @@ pub(super) struct LineView {
     pub(super) cells: Vec<CellView>,
     pub(super) score: String,
     pub(super) rank: String,
+    /// How its rank moved since the report of the period before.
+    pub(super) change: String,
     pub(super) known: String,
     pub(super) is_sum: bool,
 }
@@ -128,7 +130,7 @@ impl Viewing<'_> {
             seen: made
                 .seen
                 .iter()
-                .map(|block| rows(&block.label, &block.heads, &block.rows, block.rows.len()))
+                .map(|block| rows(&block.label, &block.heads, &block.rows, block.total))
                 .collect(),
             signatures: made.signatures.iter().map(|one| self.text(one)).collect(),
             parked: made.figures.parked,
@@ -146,20 +148,22 @@ impl Viewing<'_> {
                     .map(|(head, cell)| self.cell(head, *cell, line.place, silent))
                     .collect(),
                 score: line.score.map(hundredths).unwrap_or_default(),
-                rank: match (line.rank, line.place == made.place) {
-                    (Some(rank), _) => rank.to_string(),
-                    (None, true) => String::new(),
-                    (None, false) => self.t("report.not_ranked").to_owned(),
-                },
+                rank: self.rank(line, line.place == made.place),
+                change: self.change(made.rank_before(line.place), line.rank),
                 known: known.map(|known| self.known(known)).unwrap_or_default(),
                 is_sum: line.place == made.place,
             }
         };
         let unbalanced = table.unbalanced.iter();
+        let mut lines: Vec<&Line> = table.lines.iter().collect();
+        if table.ranked {
+            // The ranked ones in order, then those without a rank, then the sum.
+            lines.sort_by_key(|one| (one.place == made.place, one.rank.unwrap_or(usize::MAX)));
+        }
         TableView {
             title: self.text(&table.label),
             heads: table.heads.iter().map(|head| self.text(&head.label)).collect(),
-            lines: table.lines.iter().map(line).collect(),
+            lines: lines.into_iter().map(line).collect(),
             ranked: table.ranked,
             unbalanced: unbalanced
                 .map(|(name, what)| format!("{name}: {}", self.text(what)))
@@ -167,8 +171,30 @@ impl Viewing<'_> {
         }
     }
 
+    /// The rank, or why there is none.
+    fn rank(&self, line: &Line, is_sum: bool) -> String {
+        let reasons = || line.unranked.iter().map(|one| self.text(one)).collect::<Vec<_>>();
+        match line.rank {
+            Some(rank) => rank.to_string(),
+            None if is_sum => String::new(),
+            None if line.unranked.is_empty() => self.t("report.not_ranked").to_owned(),
+            None => reasons().join("；"),
+        }
+    }
+
+    /// How a rank moved: ↑2 is two places better.
+    fn change(&self, before: Option<usize>, now: Option<usize>) -> String {
+        match (before, now) {
+            (Some(before), Some(now)) if before > now => format!("↑{}", before - now),
+            (Some(before), Some(now)) if before < now => format!("↓{}", now - before),
+            (Some(_), Some(_)) => self.t("report.same_rank").to_owned(),
+            _ => String::new(),
+        }
+    }
+
     fn cell(&self, head: &Head, cell: Cell, place: PlaceId, silent: bool) -> CellView {
-        if silent && !cell.hidden {
+        // What an office owes is known without its data.
+        if silent && !cell.hidden && !head.indicators.is_empty() {
             let text = self.t("places.no_data").to_owned();
             return CellView { text, link: String::new(), number: None, is_money: false };
         }

@@ -22,6 +22,7 @@ use crate::engine::command::refuse;
 use crate::report::due::{Duty, duties};
 use crate::report::freeze::Freeze;
 use crate::report::period::Period;
+use crate::report::shown::shown;
 use crate::report::{FILING, Made, verify};
 use crate::store::read::Detail;
 
@@ -30,6 +31,8 @@ const MONTHS: usize = 3;
 
 struct DutyLine {
     office: String,
+    /// Units of the office that answer for it.
+    units: String,
     report: String,
     title: String,
     period: String,
@@ -128,6 +131,7 @@ pub async fn index(State(replica): State<Replica>, visitor: Visitor) -> Page {
         };
         DutyLine {
             office: directives.tree.full_name(duty.place),
+            units: duty.units.join("、"),
             title: report.map(|one| one.label.in_lang(english).to_owned()).unwrap_or_default(),
             link: match filing {
                 Some(filing) => format!("/reports/filed/{}", filing.record),
@@ -315,13 +319,14 @@ fn filed_page(
     verdict: Option<verify::Verdict>,
 ) -> Result<Response, PageError> {
     let detail = opened(replica, record)?;
+    let directives = replica.directives();
     let made = frozen(replica, &detail, visitor.english)?;
+    let made = shown(made, &directives, replica.place());
     let version = detail.row.fields.get("version").and_then(|value| value.as_int()).unwrap_or(1);
     let hash = detail.row.text("figures_hash");
     if let Some(response) = other_form(replica, visitor, &made, form, (version, &hash))? {
         return Ok(response);
     }
-    let directives = replica.directives();
     let ledger = directives.catalogue.ledger(&detail.ledger);
     let state = detail.row.state_id().unwrap_or_default();
     let label = ledger.map(|ledger| crate::report::make::state_label(ledger, state));
@@ -347,7 +352,7 @@ fn filed_page(
     Ok(Html(page.render()?).into_response())
 }
 
-/// A frozen report, as it was frozen.
+/// A frozen report, as it was frozen: of another office's, what shows at this one.
 ///
 /// # Errors
 ///
