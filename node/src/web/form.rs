@@ -12,14 +12,13 @@ use taizhang_core::id::{PlaceId, SliceId, SliceKind};
 use taizhang_core::record::fold::Row;
 
 use super::deeds::saved;
-use super::inspection::ROUND;
 use super::reading::{Reading, group_heading, open_ledger, opened};
 use super::record::record_id;
 use super::shell::{Shell, Visitor, level_word};
 use super::words::word;
 use super::{Page, PageError};
 use crate::driver::Replica;
-use crate::engine::command::{CommandError, Inputs};
+use crate::engine::command::{CommandError, Inputs, is_of_rounds};
 use crate::engine::titles::marked;
 use crate::engine::values::{FieldError, Source, form_text, masked};
 use crate::store::read::{ListQuery, Listed};
@@ -90,12 +89,6 @@ struct Filling<'a> {
     errors: &'a [FieldError],
     viewer: Viewer,
     english: bool,
-}
-
-/// Whether the page of rounds alone writes a field: what shows whom its inspectors see, and what they found
-/// there.
-fn is_of_rounds(ledger: &Ledger, field: &str) -> bool {
-    ledger.id == ROUND && matches!(field, "pins" | "places")
 }
 
 /// Whether a form asks for a new value only, and does not show the present one.
