@@ -12,6 +12,7 @@ use taizhang_core::id::{PlaceId, SliceId, SliceKind};
 use taizhang_core::record::fold::Row;
 
 use super::deeds::saved;
+use super::inspection::note_look;
 use super::reading::{Reading, group_heading, open_ledger, opened};
 use super::record::record_id;
 use super::shell::{Shell, Visitor, level_word};
@@ -426,6 +427,7 @@ pub async fn edit(
     Path(id): Path<String>,
     visitor: Visitor,
 ) -> Page {
+    note_look(&replica, &visitor, record_id(&id)?).await?;
     edit_page(&replica, &visitor, &id, None, &[])
 }
 
@@ -468,6 +470,8 @@ pub async fn update(
     Form(form): Form<Sent>,
 ) -> Result<Response, PageError> {
     let record = record_id(&id)?;
+    // A form that comes back shows the record.
+    note_look(&replica, &visitor, record).await?;
     let detail = opened(&replica, record)?;
     let directives = replica.directives();
     let ledger = open_ledger(&directives, &detail.ledger)?;
