@@ -22,6 +22,8 @@ use crate::engine::command::{CommandError, Inputs, refuse};
 use crate::engine::values::{Source, display, parse, parse_set, shown};
 use crate::viewer::Viewer;
 
+/// Bad cells that an import names; it reads on, but a sheet with more has a wrong column.
+const ERRORS_KEPT: usize = 10_000;
 /// Differences that are listed; the counts are always whole.
 const DIFFERENCES_SHOWN: usize = 200;
 /// Refusal by which the job tells bad cells from other refusals.
@@ -251,8 +253,10 @@ impl Import {
     }
 
     fn error(&mut self, row: usize, column: Option<usize>, reason: Text) {
-        let column = column.map(letters).unwrap_or_default();
-        self.outcome.errors.push(CellError { row, column, reason });
+        if self.outcome.errors.len() < ERRORS_KEPT {
+            let column = column.map(letters).unwrap_or_default();
+            self.outcome.errors.push(CellError { row, column, reason });
+        }
     }
 
     /// Names in reference columns become records.
