@@ -1,10 +1,12 @@
 //! Requests about accounts, and sign-in. Passwords are hashed outside of the engine's thread.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use taizhang_core::catalogue::Text;
 use taizhang_core::id::{Level, hex};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::OpsError;
 use crate::account::{
@@ -72,27 +74,31 @@ const CHECKS_WAITING_MAX: usize = 16;
 
 /// Passwords are hashed one after the other: a check costs 19 MiB, and counts before the next one begins.
 pub struct Passwords {
-    room: Semaphore,
-    turn: Semaphore,
+    room: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
 }
+
+/// A turn; it goes with the work, which goes on when whoever asked for it has gone.
+type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl Default for Passwords {
     fn default() -> Self {
-        Self { room: Semaphore::new(CHECKS_WAITING_MAX), turn: Semaphore::new(1) }
+        let room = Arc::new(Semaphore::new(CHECKS_WAITING_MAX));
+        Self { room, turn: Arc::new(Semaphore::new(1)) }
     }
 }
 
 impl Passwords {
     /// The turn to check one, unless too many wait for theirs.
-    async fn turn(&self) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), CommandError> {
+    async fn turn(&self) -> Result<Turn, CommandError> {
         let busy = |_| {
             CommandError::Busy(Text {
                 zh: "正在登录的人过多,请稍后再试".into(),
                 en: "too many are signing in; try again in a moment".into(),
             })
         };
-        let room = self.room.try_acquire().map_err(busy)?;
-        let turn = self.turn.acquire().await.or_else(|error| unhashed(&error))?;
+        let room = self.room.clone().try_acquire_owned().map_err(busy)?;
+        let turn = self.turn.clone().acquire_owned().await.or_else(|error| unhashed(&error))?;
         Ok((room, turn))
     }
 
@@ -105,8 +111,12 @@ impl Passwords {
                 format!("a password has {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters"),
             );
         }
-        let _turn = self.turn.acquire().await.or_else(|error| unhashed(&error))?;
-        let work = tokio::task::spawn_blocking(move || hash_password(&password, random()));
+        let turn = self.turn.clone().acquire_owned().await.or_else(|error| unhashed(&error))?;
+        let work = tokio::task::spawn_blocking(move || {
+            let hash = hash_password(&password, random());
+            drop(turn);
+            hash
+        });
         work.await.or_else(|error| unhashed(&error))
     }
 }
@@ -275,12 +285,13 @@ impl Replica {
         }
         // A locked account takes nobody's turn.
         self.unlocked(&login)?;
-        let _turn = self.passwords().turn().await?;
+        let turn = self.passwords().turn().await?;
         // What others tried meanwhile counts.
         let found = self.unlocked(&login)?;
         let kept = found.as_ref().map(|one| one.password.clone()).unwrap_or_default();
-        let work = tokio::task::spawn_blocking(move || is_password(&password, &kept));
-        let right = work.await.unwrap_or(false);
+        let work = tokio::task::spawn_blocking(move || (is_password(&password, &kept), turn));
+        // The turn ends when a wrong one is written down.
+        let (right, _turn) = work.await.map_or((false, None), |(right, turn)| (right, Some(turn)));
         match found {
             Some(account) if right && !account.disabled => Ok(account),
             other => self.sign_in_refused(other.map(|account| account.login)).await,
