@@ -15,8 +15,9 @@ use super::{Page, PageError};
 use crate::driver::Replica;
 use crate::engine::command::refuse;
 use crate::engine::values::{self, Source};
+use crate::store::StoreError;
 use crate::store::figures::Counted;
-use crate::store::read::{ListQuery, Listed, Order};
+use crate::store::read::{ListQuery, Listed, Order, Reader};
 use crate::viewer::{Scope, Sight, Viewer};
 
 /// Rows a page.
@@ -334,6 +335,17 @@ fn columns_of(ledger: &Ledger) -> Vec<&Field> {
         .collect()
 }
 
+/// The rows of a query, the rules that failed for each, and how many rows there are in all.
+fn listed(
+    reader: &Reader<'_>,
+    query: &ListQuery,
+) -> Result<(Vec<Listed>, Vec<Vec<String>>, u64), StoreError> {
+    let (rows, total) = reader.list(query)?;
+    let failed = rows.iter().map(|row| reader.failed(row.slice, row.record));
+    let failed = failed.collect::<Result<Vec<_>, _>>()?;
+    Ok((rows, failed, total))
+}
+
 /// One ledger's records.
 ///
 /// # Errors
@@ -354,14 +366,7 @@ pub async fn show(
     let scope = super::inspection::scope_of(&replica, viewer)?;
     super::inspection::note_table(&replica, &visitor, &id, &scope).await?;
     let query = list_query(&replica, ledger, &params, viewer, params.page * ROWS, ROWS)?;
-    let read = || {
-        replica.readers().with(|reader| {
-            let (rows, total) = reader.list(&query)?;
-            let failed = rows.iter().map(|row| reader.failed(row.slice, row.record));
-            let failed = failed.collect::<Result<Vec<_>, _>>()?;
-            Ok((rows, failed, total))
-        })
-    };
+    let read = || replica.readers().with(|reader| listed(reader, &query));
     let (rows, failed, total) = tokio::task::block_in_place(read)?;
     let columns = columns_of(ledger);
     let reading = Reading { replica: &replica, directives: &directives, viewer, english };
