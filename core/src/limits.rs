@@ -127,6 +127,13 @@ pub const RECEIPT_DELAY_MAX_MS: i64 = 2_000;
 /// Milliseconds that own entries wait in the tail before a live link flushes them.
 pub const FLUSH_DELAY_MS: i64 = 20;
 
+/// Characters of an audit line; what is longer is cut.
+pub const AUDIT_CHARS_MAX: usize = 400;
+/// Refusals of one kind that each get an audit line of their own within ...
+pub const REFUSALS_AUDITED: u64 = 5;
+/// ... this many milliseconds; of more only the count is written down.
+pub const REFUSALS_MS: i64 = 600_000;
+
 /// Clock difference between two replicas that is shown as 请校时, in milliseconds: one day, DOMAIN.md
 /// parameter 71.
 pub const CLOCK_SKEW_MS: i64 = 24 * 3_600_000;

@@ -24,8 +24,10 @@ use tokio::sync::broadcast;
 use crate::engine::command::CommandError;
 use crate::engine::{Engine, Event};
 use crate::identity::keys::Identity;
+use crate::ops::account::Passwords;
 use crate::preview::Previews;
 use crate::store::StoreError;
+use crate::store::audit::cut;
 use crate::store::read::Readers;
 pub use worker::{Job, Outcome};
 
@@ -63,6 +65,7 @@ struct Inner {
     links: Mutex<BTreeMap<ReplicaId, LinkState>>,
     readers: Readers,
     previews: Previews,
+    passwords: Passwords,
     changed: tokio::sync::watch::Sender<u64>,
     watch: crate::health::Watch,
     wake: tokio::sync::Notify,
@@ -87,6 +90,7 @@ impl Replica {
             links: Mutex::new(BTreeMap::new()),
             readers: Readers::new(engine.store.folder()),
             previews: Previews::default(),
+            passwords: Passwords::default(),
             changed: tokio::sync::watch::Sender::new(0),
             watch: crate::health::Watch::default(),
             wake: tokio::sync::Notify::new(),
@@ -186,8 +190,19 @@ impl Replica {
 
     /// Writes an audit line, when the engine gets to it.
     pub fn audit(&self, kind: &'static str, text: String) {
-        tracing::warn!(kind, text, "audit");
+        tracing::warn!(kind, text = cut(&text), "audit");
         self.later(move |engine, now| engine.store.audit(kind, &text, now));
+    }
+
+    /// The same of a refusal for which nobody needs an account.
+    pub fn audit_refusal(&self, kind: &'static str, text: String) {
+        tracing::warn!(kind, text = cut(&text), "audit");
+        self.later(move |engine, now| engine.store.audit_refusal(kind, &text, now));
+    }
+
+    /// Room for those who wait for a password to be checked, and the turn of each.
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.inner.passwords
     }
 
     /// Does something when the engine gets to it; nobody waits for it.

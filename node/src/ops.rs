@@ -15,6 +15,7 @@ pub mod query;
 pub mod report;
 pub mod sheet;
 pub mod sheet_import;
+mod sheet_size;
 pub mod token;
 
 use std::collections::BTreeMap;

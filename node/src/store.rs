@@ -1,8 +1,8 @@
 //! The two databases of a replica: `ledger.db` (ground truth) and `derived.db` (recomputed).
 //!
 //! SQL stands in this folder only, behind a narrow interface, so that a hub's store can move to
-//! another engine. [`ledger`] holds feeds and segments, [`blobs`] photos and scans, [`branch`] and [`again`] what forks leave, [`peers`] chains, receipts, invitations,
-//! contacts and the audit, `accounts` who may sign in; [`derived`] what the projector writes, [`read`] what pages ask.
+//! another engine. [`ledger`] holds feeds and segments, [`blobs`] photos and scans, [`branch`] and [`again`] what forks leave, [`peers`] chains, receipts, invitations and
+//! contacts, [`audit`] who did what, `accounts` who may sign in; [`derived`] what the projector writes, [`read`] what pages ask.
 //!
 //! # Invariants
 //!
@@ -11,6 +11,7 @@
 
 mod accounts;
 pub mod again;
+pub mod audit;
 pub mod blobs;
 pub mod branch;
 pub mod derived;
@@ -141,6 +142,7 @@ pub struct Store {
     pub(crate) derived: Connection,
     folder: PathBuf,
     durability: Durability,
+    refusals: audit::Refusals,
     _lock: std::fs::File,
 }
 
@@ -243,7 +245,8 @@ impl Store {
         pragmas(&ledger, if durability == Durability::Full { "FULL" } else { "OFF" })?;
         migrate(&ledger)?;
         let derived = open_derived(&folder.join("derived.db"), durability)?;
-        Ok(Self { ledger, derived, folder: folder.to_owned(), durability, _lock: lock })
+        let (folder, refusals) = (folder.to_owned(), audit::Refusals::default());
+        Ok(Self { ledger, derived, folder, durability, refusals, _lock: lock })
     }
 
     /// Deletes `derived.db` and makes an empty one.

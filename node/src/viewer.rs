@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use taizhang_core::catalogue::{Field, FieldKind, Ledger};
+use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Ledger};
 use taizhang_core::id::{Level, PlaceId};
 use taizhang_core::place::Tree;
 use taizhang_core::record::fold::Row;
@@ -46,12 +46,20 @@ impl Viewer {
         Self { level, duty: None, revealed: false, inspects: false }
     }
 
-    /// Whether it may be told of whom a rule holds or fails: not where that tells a value that does not show.
-    pub fn may_tell(self, ledger: &Ledger, rule: &str) -> bool {
-        let rule = ledger.rules.iter().find(|one| one.id == rule);
-        let hidden = |field: &&Field| field.privacy >= 2 && self.sight(field) != Sight::Full;
-        rule.is_none_or(|rule| {
-            !ledger.fields.iter().filter(hidden).any(|field| rule.fields.contains(&field.id))
+    /// Whether it may be told of whom a rule holds or fails: not where that tells a value that does not show, be
+    /// it of a linked record. Who sees the ends of a number may hear that it is wrong; and money that many people
+    /// got tells of none of them where it is a matter of a workshop or a shop.
+    pub fn may_tell(self, ledger: &Ledger, rule: &str, catalogue: &Catalogue) -> bool {
+        let hidden = |field: &Field| {
+            field.privacy >= 2 && !matches!(self.sight(field), Sight::Full | Sight::Ends)
+        };
+        let of_person = ledger.fields.iter().any(|field| {
+            let names = ledger.title.contains(&field.id) || matches!(field.kind, FieldKind::Ref(_));
+            names && field.privacy > 0
+        });
+        let told = |field: &Field| hidden(field) && (of_person || field.privacy >= 3);
+        ledger.rules.iter().find(|one| one.id == rule).is_none_or(|rule| {
+            !rule.own_fields(ledger).any(hidden) && !rule.linked_fields(catalogue).any(told)
         })
     }
 
@@ -99,13 +107,18 @@ impl Viewer {
         Self { inspects: scope.covers(place), ..self }
     }
 
-    /// A record's title as far as its first part shows.
+    /// A record's title as far as its parts show. Where one part ends and the next begins is not known from the
+    /// text: names leave a first character, anything else hidden leaves nothing.
     pub fn title(self, text: &str, ledger: &Ledger) -> String {
-        let first = ledger.title.first().and_then(|id| ledger.field(id));
-        let first = first.filter(|one| matches!(one.kind, FieldKind::Text | FieldKind::Ref(_)));
-        match first.map_or(Sight::Full, |field| self.sight(field)) {
-            Sight::Full => text.to_owned(),
-            _ => text.chars().next().map(|first| format!("{first}**")).unwrap_or_default(),
+        let parts = || ledger.title.iter().filter_map(|id| ledger.field(id));
+        let hidden = || parts().filter(|field| self.sight(field) != Sight::Full);
+        let name = |field: &Field| {
+            field.privacy == 1 && matches!(field.kind, FieldKind::Text | FieldKind::Ref(_))
+        };
+        match (hidden().next().is_none(), hidden().all(name)) {
+            (true, _) => text.to_owned(),
+            (_, true) => text.chars().next().map(|first| format!("{first}**")).unwrap_or_default(),
+            _ => String::new(),
         }
     }
 
@@ -173,5 +186,60 @@ impl Scope {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn viewer(level: Level, duty: Duty) -> Viewer {
+        Viewer { duty: Some(duty), ..Viewer::machine(level) }
+    }
+
+    fn catalogue() -> Catalogue {
+        taizhang_core::catalogue::parse::parse(&taizhang_core::base_catalogue()).unwrap()
+    }
+
+    #[test]
+    fn a_title_shows_no_part_that_is_masked() {
+        let catalogue = catalogue();
+        let city = viewer(Level::City, Duty::Clerk);
+        let titles = [
+            ("poor_household", "张三 一组", "张**"),
+            ("welfare_post", "保洁员 张三 户主", "保**"),
+            ("policy_question", "张三的补助何时发", ""),
+            ("workshop", "样本村藤编车间", "样本村藤编车间"),
+        ];
+        for (ledger, title, shown) in titles {
+            let ledger = catalogue.ledger(ledger).unwrap();
+            assert_eq!(city.title(title, ledger), shown, "{}", ledger.id);
+            assert_eq!(viewer(Level::Village, Duty::Clerk).title(title, ledger), title);
+        }
+    }
+
+    #[test]
+    fn a_finding_is_told_by_what_its_rule_reads() {
+        let catalogue = catalogue();
+        let told = |viewer: Viewer, ledger: &str, rule: &str| {
+            let ledger = catalogue.ledger(ledger).unwrap();
+            assert!(ledger.rules.iter().any(|one| one.id == rule), "{rule}");
+            viewer.may_tell(ledger, rule, &catalogue)
+        };
+        let village = viewer(Level::Village, Duty::Clerk);
+        let township = viewer(Level::Township, Duty::Clerk);
+        // It marks a day, and reads whether the member is able to work.
+        assert!(told(village, "job_demand", "R-EMP-03"));
+        assert!(!told(township, "job_demand", "R-EMP-03"), "of a linked record");
+        assert!(told(Viewer { revealed: true, ..township }, "job_demand", "R-EMP-03"));
+        // The ends of a number show.
+        assert!(told(village, "household_member", "R-ID-02"));
+        assert!(!told(viewer(Level::Village, Duty::Administrator), "household_member", "R-ID-02"));
+        assert!(!told(viewer(Level::City, Duty::Clerk), "household_member", "R-ID-03"));
+        let city = viewer(Level::City, Duty::Clerk);
+        assert!(told(city, "area_profile", "R-VIL-02"));
+        // Both read the lists of wages; one is about a person.
+        assert!(told(city, "workshop", "R-WKS-02"));
+        assert!(!told(city, "workshop_worker", "R-WKS-02"));
     }
 }

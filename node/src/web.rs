@@ -53,6 +53,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::{Router, middleware, routing};
 
 use crate::driver::Replica;
+use crate::engine::command::CommandError;
 use crate::ops::OpsError;
 use access::{Gate, Need, Route, Site};
 
@@ -189,7 +190,7 @@ pub enum PageError {
     Ops(#[from] OpsError),
     /// The command was refused or failed.
     #[error(transparent)]
-    Command(#[from] crate::engine::command::CommandError),
+    Command(#[from] CommandError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
@@ -209,6 +210,7 @@ impl IntoResponse for PageError {
         let status = match &self {
             Self::NotFound | Self::Ops(OpsError::Record(_)) => StatusCode::NOT_FOUND,
             Self::Store(_) | Self::Template(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Command(CommandError::Busy(_)) => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         };
         let text = self.to_string().replace('&', "&amp;").replace('<', "&lt;");

@@ -3,7 +3,9 @@
 use serde_json::json;
 use taizhang_core::id::RecordId;
 use taizhang_core::record::attachment::BlobRef;
-use taizhang_node::engine::command::CommandError;
+use taizhang_node::engine::Engine;
+use taizhang_node::engine::command::{CommandError, Inputs};
+use taizhang_node::engine::values::Source;
 use taizhang_node::report::Made;
 use taizhang_node::report::freeze::Freeze;
 use taizhang_node::report::make::Maker;
@@ -147,7 +149,10 @@ fn edits_during_a_round(stage: &mut Stage) {
     ];
     let round = stage.create(CITY, "supervision_round", &fields);
     let village = stage.world.replicas[VILLAGE].place;
-    stage.add(CITY, round, "places", json!({ "place": village.to_string() }));
+    let place = json!({ "place": village.to_string() }).to_string();
+    let inputs = Inputs::from([("places".to_owned(), place)]);
+    let placed = |engine: &mut Engine, now| engine.set(round, &inputs, Source::Data, &clerk(), now);
+    stage.world.job(CITY, placed).expect("a place");
     stage.world.job(CITY, |engine, now| pin(engine, round, &clerk(), now)).expect("pinned");
     stage.act(CITY, round, "running");
     // Back-dated while the inspectors are there: a list of a month long past.

@@ -570,6 +570,7 @@ async fn a_public_paper_names_no_household_with_a_disabled_person_or_a_minor() {
     for (id, field, marked, plain) in [
         (office.member, "health", "disabled", "chronic"),
         (office.member, "birth_date", "2010-05-01", "1970-03-11"),
+        (office.member, "id_no", "411499201005010016", "411499197003110017"),
         (office.member, "disability_cert_no", "41149919700311001742", ""),
         (household, "priority_tags", "multi_disability", ""),
     ] {
@@ -581,6 +582,38 @@ async fn a_public_paper_names_no_household_with_a_disabled_person_or_a_minor() {
         );
         office.set(id, field, plain).await;
         assert!(office.get(&paper, 'c').await.contains("欧阳锋"), "{field}");
+    }
+}
+
+/// Goal: no mark tells of a finding to somebody to whom the finding is not told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_marks_only_findings_that_may_be_told() {
+    let office = office(3).await;
+    office.set(office.member, "birth_date", "1971-01-01").await;
+    let detail = office.replica.readers().with(|reader| reader.detail(office.member));
+    let detail = detail.unwrap().unwrap();
+    let failed: Vec<&str> =
+        detail.findings.iter().filter(|one| one.2 == "failed").map(|one| one.0.as_str()).collect();
+    assert!(failed.contains(&"R-ID-03"), "{failed:?}");
+    let mark = format!("<span class=\"mark warn\">{} {}</span>", "提示", failed.len());
+    let list = "/ledgers/household_member";
+    assert!(office.get(list, 'c').await.contains(&mark), "who sees the ends of the number");
+    // The administrator sees nothing of the number, and is not told what is wrong with it.
+    assert!(!office.get(list, 'a').await.contains(&mark));
+    let page = format!("/records/{}", office.member);
+    assert!(office.get(&page, 'c').await.contains("R-ID-03"));
+    assert!(!office.get(&page, 'a').await.contains("R-ID-03"));
+}
+
+/// Goal: who saw what is the administrator's to read.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_shows_to_the_administrator() {
+    let office = office(3).await;
+    office.page("post /records/{id}/reveal", 'c').await;
+    let line = format!("c saw record {}", office.member);
+    assert!(office.get("/sync", 'a').await.contains(&line));
+    for letter in ['c', 'i', 'r'] {
+        assert!(!office.get("/sync", letter).await.contains(&line), "{letter}");
     }
 }
 

@@ -10,6 +10,7 @@ use taizhang_core::id::{PlaceId, RecordId, SliceId, hex};
 use taizhang_core::time::Date;
 use taizhang_node::account::Duty;
 use taizhang_node::driver::{Replica, clock};
+use taizhang_node::engine::Engine;
 use taizhang_node::engine::command::Inputs;
 use taizhang_node::engine::values::Source;
 use taizhang_node::ops::account::{AccountRequest, NewAccount};
@@ -198,7 +199,17 @@ fn round(world: &mut World) -> RecordId {
         ],
     );
     let place = format!("{{\"place\":\"{}\"}}", world.replicas[VILLAGE].place);
-    set(world, CITY, round, "places", &place);
+    let inputs = Inputs::from([("places".to_owned(), place)]);
+    let of = |source| {
+        let (inputs, person) = (inputs.clone(), clerk());
+        move |engine: &mut Engine, now| engine.set(round, &inputs, source, &person, now)
+    };
+    let refused = world.job(CITY, of(Source::People)).unwrap_err();
+    assert!(
+        refused.contains("督查页面"),
+        "no form and no sheet says where a round looks: {refused}"
+    );
+    assert!(world.job(CITY, of(Source::Data)).expect("a place"));
     round
 }
 
@@ -271,6 +282,11 @@ async fn an_inspector_sees_people_only_while_a_round_runs() {
         assert!(!before.contains(NAME) && !before.contains(ENDS), "no round: {before}");
         assert!(!desk.get(list, 'i').await.contains(NAME), "no round: the table");
         let round = desk.running_round().await;
+        let photo = format!("{page}/blobs/{}", "0".repeat(64));
+        assert_eq!(desk.send("GET", &photo, 'i', String::new()).await.0, 404);
+        let audit = desk.replica.readers().with(|reader| reader.audit(100)).unwrap();
+        let looks = audit.iter().filter(|(_, kind, _)| kind == "inspected").count();
+        assert_eq!(looks, 1, "who asks for photos alone looks too");
         for path in [&page, &format!("{page}/trace")] {
             let shown = desk.get(path, 'i').await;
             assert!(shown.contains(NAME), "{path}: {shown}");

@@ -37,6 +37,7 @@ pub struct Expression {
     source: String,
     program: Arc<Program>,
     names: BTreeSet<String>,
+    parts: BTreeSet<String>,
 }
 
 impl fmt::Debug for Expression {
@@ -125,9 +126,8 @@ impl Expression {
                 |error| format!("column {}: {}", error.pos.1, error.msg),
             )
         })?;
-        let mut names = BTreeSet::new();
-        measure(program.expression(), &mut names)?;
-        Ok(Self { source: source.to_owned(), program: Arc::new(program), names })
+        let (names, parts) = measure(program.expression())?;
+        Ok(Self { source: source.to_owned(), program: Arc::new(program), names, parts })
     }
 
     /// The text.
@@ -143,6 +143,11 @@ impl Expression {
     /// Whether a variable of that name is read.
     pub fn reads(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    /// Whether something of that name is read of a row, a line or a step; parameters and sums are none.
+    pub fn reads_of_others(&self, name: &str) -> bool {
+        self.parts.contains(name)
     }
 
     /// Checks names and types against `scope`.
@@ -232,7 +237,9 @@ fn entry_children<'a>(entry: &'a EntryExpr, visit: &mut dyn FnMut(&'a IdedExpr))
 }
 
 /// Bounds depth and nesting of comprehensions without recursion, and gathers the names read.
-fn measure(root: &IdedExpr, names: &mut BTreeSet<String>) -> Result<(), String> {
+/// Names of variables, and of parts of what these hold.
+fn measure(root: &IdedExpr) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
+    let (mut names, mut parts) = (BTreeSet::new(), BTreeSet::new());
     let mut open = vec![(root, 1, 0)];
     while let Some((node, depth, loops)) = open.pop() {
         let loops = loops + usize::from(matches!(node.expr, Expr::Comprehension(_)));
@@ -242,12 +249,19 @@ fn measure(root: &IdedExpr, names: &mut BTreeSet<String>) -> Result<(), String> 
         if loops > limits::COMPREHENSION_DEPTH_MAX + 1 {
             return Err(format!("loops nested deeper than {}", limits::COMPREHENSION_DEPTH_MAX));
         }
-        if let Expr::Ident(name) = &node.expr {
-            names.insert(name.trim_start_matches('.').to_owned());
+        match &node.expr {
+            Expr::Ident(name) => drop(names.insert(name.trim_start_matches('.').to_owned())),
+            Expr::Select(select) => {
+                let of = |name: &str| matches!(&select.operand.expr, Expr::Ident(it) if it == name);
+                if !of("p") && !of("f") {
+                    parts.insert(select.field.clone());
+                }
+            }
+            _ => {}
         }
         children(node, &mut |child| open.push((child, depth + 1, loops)));
     }
-    Ok(())
+    Ok((names, parts))
 }
 
 struct Checker<'a> {

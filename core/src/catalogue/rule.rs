@@ -6,7 +6,35 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::expression::Expression;
-use super::{Rule, Severity, Text, Uses};
+use super::{Catalogue, Field, Ledger, Rule, Severity, Text, Uses};
+
+impl Rule {
+    /// Fields of its own record that a finding tells of: those that it marks, and those that it reads.
+    pub fn own_fields<'a>(&'a self, ledger: &'a Ledger) -> impl Iterator<Item = &'a Field> {
+        ledger.fields.iter().filter(|field| {
+            self.fields.contains(&field.id)
+                || self.uses.values().any(|uses| uses.eq == field.id)
+                || self.texts().any(|text| text.reads(&field.id))
+        })
+    }
+
+    /// Fields that it reads of linked records.
+    pub fn linked_fields<'a>(
+        &'a self,
+        catalogue: &'a Catalogue,
+    ) -> impl Iterator<Item = &'a Field> {
+        self.uses.values().flat_map(|uses| {
+            let fields = catalogue.ledger(&uses.ledger).map(|ledger| &ledger.fields);
+            fields.into_iter().flatten().filter(|field| {
+                uses.by == field.id || self.texts().any(|text| text.reads_of_others(&field.id))
+            })
+        })
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &Expression> {
+        self.applies.iter().chain([&self.assert])
+    }
+}
 
 /// As written in a part.
 #[derive(Deserialize)]

@@ -40,6 +40,13 @@ fn check_char(digits: &str) -> Option<char> {
     CHECKS.get(usize::try_from(sum % 11).ok()?).copied()
 }
 
+/// The date of birth in an 18-character number, whether or not its check character fits.
+pub fn birth(number: &str) -> Option<Date> {
+    let part = |from: usize, to: usize| number.get(from..to);
+    let date = format!("{}-{}-{}", part(6, 10)?, part(10, 12)?, part(12, 14)?);
+    Date::parse(&date).filter(|_| number.len() == 18)
+}
+
 /// Checks an 18-character number. The address part is not checked: people move in from elsewhere.
 ///
 /// # Errors
@@ -55,8 +62,7 @@ pub fn check(number: &str) -> Result<IdNumber, IdNumberError> {
     if !last.is_ascii_digit() && last != 'X' {
         return Err(IdNumberError::Form);
     }
-    let birth = format!("{}-{}-{}", &digits[6..10], &digits[10..12], &digits[12..14]);
-    let birth = Date::parse(&birth).ok_or(IdNumberError::Birth)?;
+    let birth = birth(number).ok_or(IdNumberError::Birth)?;
     if last != expected {
         return Err(IdNumberError::Check { expected });
     }

@@ -175,6 +175,7 @@ fn idle_work(engine: &mut Engine) -> Result<bool, StoreError> {
         return Ok(true);
     }
     engine.transaction(|engine| {
+        engine.store.sum_up_refusals(now)?;
         engine.flush(now)?;
         let busy = engine.project(now, 64)?;
         if busy {

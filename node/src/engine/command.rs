@@ -20,6 +20,8 @@ use crate::store::StoreError;
 
 /// The ledger of what rounds of inspection found.
 pub const FINDING: &str = "finding";
+/// The ledger of rounds of inspection.
+pub const ROUND: &str = "supervision_round";
 
 /// Why a command did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,9 @@ pub enum CommandError {
     /// Not allowed, or not possible now; says what would have to hold.
     #[error("{} / {}", .0.zh, .0.en)]
     Refused(Text),
+    /// Too many wait for the same; nothing was tried.
+    #[error("{} / {}", .0.zh, .0.en)]
+    Busy(Text),
     /// The save failed.
     #[error(transparent)]
     Save(#[from] SaveError),
@@ -56,6 +61,12 @@ pub fn refuse_as<T>(words: impl std::fmt::Display) -> Result<T, CommandError> {
         Some((zh, en)) => refuse(zh, en),
         None => refuse(text.clone(), text),
     }
+}
+
+/// Whether the page of rounds alone writes a field: what shows whom its inspectors see, and what they found
+/// there.
+pub fn is_of_rounds(ledger: &Ledger, field: &str) -> bool {
+    ledger.id == ROUND && matches!(field, "pins" | "places")
 }
 
 /// Fields as typed: field id to text; a log field's text is a JSON object of its columns.
@@ -242,6 +253,7 @@ impl Engine {
             }
         }
         unknown_fields(&ledger, inputs, &mut errors);
+        fields_of_rounds(&ledger, inputs, source, &mut errors);
         if !errors.is_empty() {
             return Err(CommandError::Fields(errors));
         }
@@ -292,6 +304,7 @@ impl Engine {
             }
         }
         unknown_fields(&found.ledger, inputs, &mut errors);
+        fields_of_rounds(&found.ledger, inputs, source, &mut errors);
         if !errors.is_empty() {
             return Err(CommandError::Fields(errors));
         }
@@ -529,6 +542,26 @@ fn not_writable(field: &Field, (zh, en): (String, String)) -> FieldError {
         en: format!("{} is not written at this level (written: {en})", field.label.en),
     };
     FieldError { field: field.id.clone(), reason }
+}
+
+/// Names what no form and no sheet writes.
+fn fields_of_rounds(
+    ledger: &Ledger,
+    inputs: &Inputs,
+    source: Source,
+    errors: &mut Vec<FieldError>,
+) {
+    let forms = ledger.fields.iter().filter(|_| source == Source::People);
+    let of_rounds = |field: &&Field| is_of_rounds(ledger, &field.id);
+    for field in forms.filter(of_rounds).filter(|field| inputs.contains_key(&field.id)) {
+        errors.push(FieldError {
+            field: field.id.clone(),
+            reason: Text {
+                zh: format!("「{}」只在督查页面填写", field.label.zh),
+                en: format!("{} is written on the page of rounds only", field.label.en),
+            },
+        });
+    }
 }
 
 fn unknown_fields(ledger: &Ledger, inputs: &Inputs, errors: &mut Vec<FieldError>) {

@@ -1,8 +1,12 @@
 //! Requests about accounts, and sign-in. Passwords are hashed outside of the engine's thread.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use taizhang_core::catalogue::Text;
 use taizhang_core::id::{Level, hex};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::OpsError;
 use crate::account::{
@@ -65,16 +69,60 @@ fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-async fn hashed(password: String) -> Result<String, CommandError> {
-    let length = password.chars().count();
-    if !(PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX).contains(&length) {
-        return refuse(
-            format!("口令应为{PASSWORD_CHARS_MIN}至{PASSWORD_CHARS_MAX}个字符"),
-            format!("a password has {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters"),
-        );
+/// Checks of passwords that wait for their turn at most; more are sent away.
+const CHECKS_WAITING_MAX: usize = 16;
+
+/// Passwords are hashed one after the other: a check costs 19 MiB, and counts before the next one begins.
+pub struct Passwords {
+    room: Arc<Semaphore>,
+    turn: Arc<Semaphore>,
+}
+
+/// A turn; it goes with the work, which goes on when whoever asked for it has gone.
+type Turn = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(CHECKS_WAITING_MAX));
+        Self { room, turn: Arc::new(Semaphore::new(1)) }
     }
-    let work = tokio::task::spawn_blocking(move || hash_password(&password, random()));
-    work.await.or_else(|error| refuse("口令无法处理", error.to_string()))
+}
+
+impl Passwords {
+    /// The turn to check one, unless too many wait for theirs.
+    async fn turn(&self) -> Result<Turn, CommandError> {
+        let busy = |_| {
+            CommandError::Busy(Text {
+                zh: "正在登录的人过多,请稍后再试".into(),
+                en: "too many are signing in; try again in a moment".into(),
+            })
+        };
+        let room = self.room.clone().try_acquire_owned().map_err(busy)?;
+        let turn = self.turn.clone().acquire_owned().await.or_else(|error| unhashed(&error))?;
+        Ok((room, turn))
+    }
+
+    /// The hash of a new one.
+    async fn hash(&self, password: String) -> Result<String, CommandError> {
+        let length = password.chars().count();
+        if !(PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX).contains(&length) {
+            return refuse(
+                format!("口令应为{PASSWORD_CHARS_MIN}至{PASSWORD_CHARS_MAX}个字符"),
+                format!("a password has {PASSWORD_CHARS_MIN} to {PASSWORD_CHARS_MAX} characters"),
+            );
+        }
+        let turn = self.turn.clone().acquire_owned().await.or_else(|error| unhashed(&error))?;
+        let work = tokio::task::spawn_blocking(move || {
+            let hash = hash_password(&password, random());
+            drop(turn);
+            hash
+        });
+        work.await.or_else(|error| unhashed(&error))
+    }
+}
+
+fn unhashed<T>(error: &dyn std::error::Error) -> Result<T, CommandError> {
+    refuse("口令无法处理", error.to_string())
 }
 
 impl Replica {
@@ -133,7 +181,7 @@ impl Replica {
     }
 
     /// Roles of this office's level: id, and names in Chinese and English.
-    pub fn roles(&self) -> Vec<(String, taizhang_core::catalogue::Text)> {
+    pub fn roles(&self) -> Vec<(String, Text)> {
         let level: Level = self.identity().checked.name.level();
         let directives = self.directives();
         let roles = directives.catalogue.roles.iter().filter(|(_, role)| role.level == level);
@@ -162,7 +210,7 @@ impl Replica {
         let mut accounts = Vec::with_capacity(new.len());
         for one in new {
             let mut account = self.checked(&one)?;
-            account.password = hashed(one.password).await?;
+            account.password = self.passwords().hash(one.password).await?;
             accounts.push(account);
         }
         self.run(move |engine, now| {
@@ -190,7 +238,7 @@ impl Replica {
     ///
     /// If there is no such account, or the password is too short.
     pub async fn reset_password(&self, login: &str, password: String) -> Result<(), CommandError> {
-        let (login, password) = (login.to_owned(), hashed(password).await?);
+        let (login, password) = (login.to_owned(), self.passwords().hash(password).await?);
         self.run(move |engine, now| {
             if !engine.store.set_password(&login, &password)? {
                 return refuse(format!("没有账号 {login}"), format!("there is no account {login}"));
@@ -230,33 +278,53 @@ impl Replica {
     /// The account if the password is right; a wrong one is noted, and looks like an unknown login.
     async fn verified(&self, login: &str, password: String) -> Result<Account, CommandError> {
         let login = login.trim().to_owned();
-        let found = self.readers().with(|reader| reader.account(&login))?;
-        let now = clock::now();
-        if let Some(account) = &found
-            && account.locked_until > now
-        {
-            let minutes = account.locked_until.since(now) / 60_000 + 1;
-            return refuse(
-                format!("口令多次错误,账号已锁定,请{minutes}分钟后再试,或请管理员重设"),
-                format!(
-                    "locked after wrong passwords; try again in {minutes} minutes, or ask the administrator"
-                ),
-            );
+        let long = |text: &str, most: usize| text.chars().nth(most).is_some();
+        if long(&login, NAME_CHARS_MAX) || long(&password, PASSWORD_CHARS_MAX) {
+            // No account has such a one.
+            return self.sign_in_refused(None).await;
         }
+        // A locked account takes nobody's turn.
+        self.unlocked(&login)?;
+        let turn = self.passwords().turn().await?;
+        // What others tried meanwhile counts.
+        let found = self.unlocked(&login)?;
         let kept = found.as_ref().map(|one| one.password.clone()).unwrap_or_default();
-        let work = tokio::task::spawn_blocking(move || is_password(&password, &kept));
-        let right = work.await.unwrap_or(false);
+        let work = tokio::task::spawn_blocking(move || (is_password(&password, &kept), turn));
+        // The turn ends when a wrong one is written down.
+        let (right, _turn) = work.await.map_or((false, None), |(right, turn)| (right, Some(turn)));
         match found {
             Some(account) if right && !account.disabled => Ok(account),
-            _ => {
-                self.run(move |engine, now| {
-                    engine.store.note_failure(&login, now)?;
-                    Ok(engine.store.audit("sign-in refused", &login, now)?)
-                })
-                .await?;
-                refuse("登录名或口令不对", "the login or the password is wrong")
-            }
+            other => self.sign_in_refused(other.map(|account| account.login)).await,
         }
+    }
+
+    /// The account of a login, if there is one.
+    fn unlocked(&self, login: &str) -> Result<Option<Account>, CommandError> {
+        let found = self.readers().with(|reader| reader.account(login))?;
+        let now = clock::now();
+        let Some(locked) = found.as_ref().filter(|account| account.locked_until > now) else {
+            return Ok(found);
+        };
+        let minutes = locked.locked_until.since(now) / 60_000 + 1;
+        refuse(
+            format!("口令多次错误,账号已锁定,请{minutes}分钟后再试,或请管理员重设"),
+            format!(
+                "locked after wrong passwords; try again in {minutes} minutes, or ask the administrator"
+            ),
+        )
+    }
+
+    /// Notes a wrong password. What was typed as a login that nobody has may be a password, and stands nowhere.
+    async fn sign_in_refused(&self, login: Option<String>) -> Result<Account, CommandError> {
+        self.run(move |engine, now| {
+            if let Some(login) = &login {
+                engine.store.note_failure(login, now)?;
+            }
+            let text = login.as_deref().unwrap_or("unknown login");
+            Ok(engine.store.audit_refusal("sign-in refused", text, now)?)
+        })
+        .await?;
+        refuse("登录名或口令不对", "the login or the password is wrong")
     }
 
     /// Opens a session.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{Level, PlaceId, RecordId, SealKey, SliceId, SliceKind};
 use taizhang_core::policy::Signed;
+use taizhang_core::record::change::Op;
 use taizhang_core::record::log::RecordLog;
 use taizhang_core::time::UtcMillis;
 
@@ -326,11 +327,13 @@ impl Replica {
                 Some(ledger) => mask::value(ledger, key, value, level, &directives.catalogue),
                 None => value.clone(),
             };
-            let writes: BTreeMap<&str, Value> = change
-                .ops
-                .iter()
-                .map(|op| (op.key.as_str(), json!(op.value.as_ref().map(|one| seen(&op.key, one)))))
-                .collect();
+            let named = |key: &str| match ledger {
+                Some(ledger) => mask::key(ledger, key, level),
+                None => key.to_owned(),
+            };
+            let value = |op: &Op| json!(op.value.as_ref().map(|one| seen(&op.key, one)));
+            let writes: BTreeMap<String, Value> =
+                change.ops.iter().map(|op| (named(&op.key), value(op))).collect();
             json!({
                 "time": origin.time.local_text(),
                 "place": directives.tree.full_name(origin.place),

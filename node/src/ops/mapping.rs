@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use taizhang_core::catalogue::{Field, FieldKind, Ledger, Merge, Required};
 
 use super::sheet::Sheet;
+use crate::engine::command::is_of_rounds;
 
 /// Rows above the header: titles, units, dates.
 const HEADER_SEARCH_ROWS: usize = 8;
@@ -43,9 +44,17 @@ fn normal(text: &str) -> String {
         .to_lowercase()
 }
 
-/// Fields that a sheet can fill: one cell, one value.
+/// Fields that a sheet can fill: one cell, one value, and not those of the page of rounds.
 pub fn fields(ledger: &Ledger) -> impl Iterator<Item = &Field> {
-    ledger.fields.iter().filter(|field| !matches!(field.kind, FieldKind::Log(_)))
+    let fills = |field: &&Field| {
+        !matches!(field.kind, FieldKind::Log(_)) && !is_of_rounds(ledger, &field.id)
+    };
+    ledger.fields.iter().filter(fills)
+}
+
+/// Whether a sheet can fill a field: what a form or a remembered header names may be any other.
+pub fn fills(ledger: &Ledger, field: &str) -> bool {
+    fields(ledger).any(|one| one.id == field)
 }
 
 /// Whether a field helps to tell records apart: it is in their titles, says to whom they belong, or never changes.
@@ -111,7 +120,7 @@ impl Mapping {
                 }
             };
             let taken = columns.iter().any(|one| one.field == field);
-            let known = ledger.field(field).is_some() && !taken;
+            let known = fills(ledger, field) && !taken;
             let field = if known { field.to_owned() } else { String::new() };
             columns.push(Column { header: whole, is_key: is_key && known, field });
         }
@@ -187,6 +196,21 @@ mod tests {
         let again = Mapping::of_sheet(&sheet, ledger, &corrected.remembered()).unwrap();
         assert_eq!(again, corrected);
         assert_eq!(mapping.key("a"), again.key("a"));
+    }
+
+    #[test]
+    fn no_sheet_names_the_places_of_a_round() {
+        let parts = taizhang_core::base_catalogue();
+        let catalogue = taizhang_core::catalogue::parse::parse(&parts).unwrap();
+        let ledger = catalogue.ledger("supervision_round").unwrap();
+        assert!(fills(ledger, "title"));
+        let rounds = ["places", "pins"];
+        assert!(rounds.iter().all(|id| ledger.field(id).is_some() && !fills(ledger, id)));
+        let sheet = sheet(&[&["title", "places", "pins"], &["一", "[]", "[]"]]);
+        let typed = Remembered::default();
+        if let Some(mapping) = Mapping::of_sheet(&sheet, ledger, &typed) {
+            assert!(mapping.columns.iter().all(|one| !rounds.contains(&one.field.as_str())));
+        }
     }
 
     #[test]

@@ -438,7 +438,7 @@ impl<'a> Asking<'a> {
         let findings: Vec<Value> = detail
             .findings
             .iter()
-            .filter(|(rule, ..)| self.viewer.may_tell(ledger, rule))
+            .filter(|(rule, ..)| self.viewer.may_tell(ledger, rule, &self.directives.catalogue))
             .map(|(rule, severity, outcome, _)| {
                 json!({"rule": rule, "severity": severity, "outcome": outcome})
             })

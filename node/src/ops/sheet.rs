@@ -1,16 +1,21 @@
 //! Reading sheets: xlsx and csv as people make them.
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use calamine::{Data, DataRef, Reader as _, Sheets, Xlsx, open_workbook_auto};
 
 use super::OpsError;
+use super::sheet_size::{self, Size};
 
 /// Bytes of a file that is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Rows and columns of a sheet that is read.
 const ROWS_MAX: usize = 200_000;
 const COLUMNS_MAX: usize = 512;
+
+/// Sheets are read one after the other: what reading takes counts once.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Cells as texts.
 pub struct Sheet {
@@ -31,9 +36,11 @@ pub fn read(path: &Path) -> Result<Sheet, OpsError> {
     if size > FILE_BYTES_MAX {
         return Err(fail(format!("larger than {FILE_BYTES_MAX} bytes; split the sheet")));
     }
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv")) {
         return read_csv(path);
     }
+    sheet_size::check(path).map_err(fail)?;
     let book = open_workbook_auto(path).map_err(|error| {
         fail(format!("no spreadsheet that can be read ({error}); save it as xlsx"))
     })?;
@@ -44,8 +51,13 @@ pub fn read(path: &Path) -> Result<Sheet, OpsError> {
     for name in book.sheet_names() {
         let range = book.worksheet_range(&name).map_err(|error| fail(error.to_string()))?;
         let first_row = range.start().map_or(1, |(row, _)| row as usize + 1);
-        let rows: Vec<Vec<String>> =
-            range.rows().map(|row| row.iter().map(cell_text).collect()).collect();
+        let mut size = Size::default();
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for row in range.rows() {
+            let row: Vec<String> = row.iter().map(cell_text).collect();
+            size.add(row.len(), row.iter().map(String::len).sum()).map_err(fail)?;
+            rows.push(row);
+        }
         if rows.iter().flatten().any(|cell| !cell.is_empty()) {
             return Ok(Sheet { first_row, rows });
         }
@@ -58,6 +70,7 @@ fn read_xlsx<R: std::io::Read + std::io::Seek>(mut book: Xlsx<R>) -> Result<Shee
     for name in book.sheet_names() {
         let mut cells = book.worksheet_cells_reader(&name).map_err(|error| error.to_string())?;
         let mut rows: std::collections::BTreeMap<u32, Vec<String>> = Default::default();
+        let mut size = Size::default();
         while let Some(cell) = cells.next_cell().map_err(|error| error.to_string())? {
             let (row, column) = cell.get_position();
             let text = match cell.get_value() {
@@ -71,7 +84,9 @@ fn read_xlsx<R: std::io::Read + std::io::Seek>(mut book: Xlsx<R>) -> Result<Shee
                 ));
             }
             let line = rows.entry(row).or_default();
-            line.resize(line.len().max(column as usize + 1), String::new());
+            let cells = line.len().max(column as usize + 1);
+            size.add(cells - line.len(), text.len())?;
+            line.resize(cells, String::new());
             line[column as usize] = text;
         }
         rows.retain(|_, row| row.iter().any(|cell| !cell.is_empty()));
@@ -93,9 +108,10 @@ fn read_csv(path: &Path) -> Result<Sheet, OpsError> {
     };
     let mut reader =
         csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
-    let mut rows = Vec::new();
+    let (mut rows, mut size) = (Vec::new(), Size::default());
     for record in reader.records() {
         let record = record.map_err(|error| fail(error.to_string()))?;
+        size.add(record.len(), record.as_slice().len()).map_err(fail)?;
         rows.push(record.iter().map(|cell| cell.trim().to_owned()).collect());
     }
     Ok(Sheet { first_row: 1, rows })

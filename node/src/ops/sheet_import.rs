@@ -13,7 +13,7 @@ use taizhang_core::record::fold::Row;
 use taizhang_core::time::UtcMillis;
 
 use super::import::PREVIEW;
-use super::mapping::{Mapping, Remembered, letters};
+use super::mapping::{Mapping, Remembered, fills, letters};
 use super::sheet::{self, Sheet};
 use super::{OpsError, Progress};
 use crate::driver::Replica;
@@ -22,6 +22,8 @@ use crate::engine::command::{CommandError, Inputs, refuse};
 use crate::engine::values::{Source, display, parse, parse_set, shown};
 use crate::viewer::Viewer;
 
+/// Bad cells that an import names; it reads on, but a sheet with more has a wrong column.
+const ERRORS_KEPT: usize = 10_000;
 /// Differences that are listed; the counts are always whole.
 const DIFFERENCES_SHOWN: usize = 200;
 /// Refusal by which the job tells bad cells from other refusals.
@@ -134,17 +136,20 @@ pub async fn remember(replica: &Replica, ledger: &str, mapping: &Mapping) -> Res
 }
 
 impl Prepared {
-    fn lines(&self) -> Vec<Line> {
+    fn lines(&self, ledger: &Ledger) -> Vec<Line> {
+        let columns = self.mapping.columns.iter().enumerate();
+        let known: Vec<(usize, &str)> = columns
+            .map(|(at, column)| (at, column.field.as_str()))
+            .filter(|(_, field)| fills(ledger, field))
+            .collect();
         let mut lines = Vec::new();
         for (at, row) in self.sheet.rows.iter().enumerate().skip(self.mapping.header + 1) {
             let (mut inputs, mut columns) = (Inputs::new(), BTreeMap::new());
-            for (column, known) in self.mapping.columns.iter().enumerate() {
-                let Some(text) = row.get(column).filter(|text| !text.trim().is_empty()) else {
-                    continue;
-                };
-                if !known.field.is_empty() {
-                    inputs.insert(known.field.clone(), text.trim().to_owned());
-                    columns.insert(known.field.clone(), column);
+            for (column, field) in &known {
+                let text = row.get(*column).map_or("", |text| text.trim());
+                if !text.is_empty() {
+                    inputs.insert((*field).to_owned(), text.to_owned());
+                    columns.insert((*field).to_owned(), *column);
                 }
             }
             if !inputs.is_empty() {
@@ -177,7 +182,7 @@ impl Prepared {
             seen: BTreeMap::new(),
             outcome: Outcome::default(),
         };
-        let lines = self.lines();
+        let lines = self.lines(ledger);
         let (sender, outcome) = mpsc::channel();
         let done = replica
             .run(move |engine, now| {
@@ -248,8 +253,10 @@ impl Import {
     }
 
     fn error(&mut self, row: usize, column: Option<usize>, reason: Text) {
-        let column = column.map(letters).unwrap_or_default();
-        self.outcome.errors.push(CellError { row, column, reason });
+        if self.outcome.errors.len() < ERRORS_KEPT {
+            let column = column.map(letters).unwrap_or_default();
+            self.outcome.errors.push(CellError { row, column, reason });
+        }
     }
 
     /// Names in reference columns become records.

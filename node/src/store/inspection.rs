@@ -13,7 +13,7 @@ use taizhang_core::time::UtcMillis;
 
 use super::read::Reader;
 use super::rows::signed;
-use super::{Store, StoreError, rows};
+use super::{StoreError, rows};
 
 /// Where a change stands in its feed, and when it came here by this machine's clock.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -59,22 +59,6 @@ pub struct Shared {
     pub field: String,
     /// Records.
     pub count: u64,
-}
-
-impl Store {
-    /// Writes an audit line unless the same one stands there since a time.
-    pub fn audit_once(
-        &self,
-        kind: &str,
-        text: &str,
-        since: UtcMillis,
-        now: UtcMillis,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (time_ms, kind, text) SELECT ?1, ?2, ?3 WHERE NOT EXISTS \
-                   (SELECT 1 FROM audit WHERE kind = ?2 AND text = ?3 AND time_ms >= ?4)";
-        self.ledger.prepare_cached(sql)?.execute(params![now.0, kind, text, since.0])?;
-        Ok(())
-    }
 }
 
 impl Reader<'_> {

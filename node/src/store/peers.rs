@@ -1,4 +1,4 @@
-//! What is kept of others: chains, receipts, invitations, contacts; and the audit.
+//! What is kept of others: chains, receipts, invitations, contacts.
 
 use std::collections::BTreeSet;
 
@@ -226,14 +226,6 @@ impl Store {
                  place = ?2, is_parent = ?3, last_ms = ?4, synced_ms = max(synced_ms, ?5), skew_ms = ?6",
             )?
             .execute(params![replica.0, place.0, is_parent, now.0, synced, skew_ms])?;
-        Ok(())
-    }
-
-    /// Writes an audit line. `text` names no values of people.
-    pub fn audit(&self, kind: &str, text: &str, now: UtcMillis) -> Result<(), StoreError> {
-        self.ledger
-            .prepare_cached("INSERT INTO audit (time_ms, kind, text) VALUES (?1, ?2, ?3)")?
-            .execute(params![now.0, kind, text])?;
         Ok(())
     }
 }

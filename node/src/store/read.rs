@@ -332,6 +332,15 @@ impl Reader<'_> {
         Ok(list)
     }
 
+    /// Rules that failed for a record.
+    pub fn failed(&self, slice: SliceId, record: RecordId) -> Result<Vec<String>, StoreError> {
+        let mut query = self.db.prepare_cached(
+            "SELECT rule FROM finding WHERE place = ?1 AND record = ?2 AND outcome = 'failed'",
+        )?;
+        let found = query.query_map(params![slice.place.0, record.0], |row| row.get(0))?;
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
     fn findings(
         &self,
         slice: SliceId,

@@ -82,7 +82,7 @@ impl Service {
             let text = "错误令牌过多,请稍后再试 / too many wrong tokens; try again later";
             return Err(Status::resource_exhausted(text));
         }
-        self.replica.audit("token refused", "a gRPC query".into());
+        self.replica.audit_refusal("token refused", "a gRPC query".into());
         Err(refused())
     }
 }

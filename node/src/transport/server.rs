@@ -122,7 +122,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let auditor = replica.clone();
-    let refused = Arc::new(move |text: String| auditor.audit("peer refused", text));
+    let refused = Arc::new(move |text: String| auditor.audit_refusal("peer refused", text));
     let configs = Configs::new(&replica, refused)?;
     let (sender, incoming) = mpsc::channel::<Result<Connection, io::Error>>(64);
     let acceptor = replica.clone();
@@ -273,7 +273,7 @@ impl SyncService for Service {
         let name = checked.name;
         if !self.replica.is_child_or_twin(name.place()) {
             let text = format!("place {} is no child of this office", name.place());
-            self.replica.audit("peer refused", text);
+            self.replica.audit_refusal("peer refused", text);
             return Err(Status::permission_denied("this office is not your parent"));
         }
         let Some(stream) = Stream::open(&self.streams, name.replica) else {
@@ -330,7 +330,7 @@ impl Enrolment for EnrolmentDesk {
             self.replica.run(move |engine, now| engine.admit(&secret, &wanted, now)).await
         };
         let admission = admitted.map_err(|error| {
-            self.replica.audit("enrolment refused", error.to_string());
+            self.replica.audit_refusal("enrolment refused", error.to_string());
             if let Ok(mut wrong) = self.wrong.lock() {
                 wrong.0 += 1;
             }

@@ -27,6 +27,10 @@ const LIVE_HEADER: &str = "x-live";
 pub const SESSION_COOKIE: &str = "taizhang_session";
 /// Bytes of a form that waits for a new session: the longest notes with room.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of a form that needs no session: names and passwords.
+const OPEN_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of the form of sign-in, which carries a form that waits: each of its bytes becomes three at most.
+const SIGN_IN_BYTES_MAX: usize = 3 * KEPT_BYTES_MAX + OPEN_BYTES_MAX;
 /// Bytes of a form.
 const FORM_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -263,6 +267,20 @@ fn ledger_asked(replica: &Replica, path: &str) -> Option<String> {
     }
 }
 
+/// The request, if what anybody may send is no longer than it needs to be.
+async fn bounded(request: Request, bytes_max: usize) -> Result<Request, Response> {
+    if request.method() != Method::POST {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let too_long = |_| {
+        let text = "提交的内容过长 / what was sent is too long";
+        (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
+    };
+    let bytes = to_bytes(body, bytes_max).await.map_err(too_long)?;
+    Ok(Request::from_parts(parts, Body::from(bytes)))
+}
+
 async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
     let headers = request.headers();
     if is_foreign(headers, request.method(), &gate.site) {
@@ -278,7 +296,7 @@ async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
         return Err(StatusCode::METHOD_NOT_ALLOWED.into_response());
     };
     if need == Need::Nothing {
-        return Ok(request);
+        return bounded(request, SIGN_IN_BYTES_MAX).await;
     }
     if let Some(word) = need.token_word() {
         return api::admit(gate, word, request).await.map_err(ApiError::into_response);
@@ -290,7 +308,7 @@ async fn admit(gate: &Gate, mut request: Request) -> Result<Request, Response> {
         let here =
             is_loopback(text(headers, header::HOST)) && peer.is_some_and(|one| one.0.is_here());
         return match (empty, need == Need::SetUp, here) {
-            (true, true, true) => Ok(request),
+            (true, true, true) => bounded(request, OPEN_BYTES_MAX).await,
             (true, false, true) => Err(Redirect::to("/setup").into_response()),
             (true, _, false) => {
                 let text = "请在本机上完成首次设置 / set this replica up on its own computer first";

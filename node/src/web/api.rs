@@ -110,7 +110,7 @@ pub(super) async fn admit(
             let text = "错误令牌过多,请稍后再试 / too many wrong tokens; try again later";
             return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "wait", text));
         }
-        gate.replica.audit("token refused", request.uri().path().chars().take(80).collect());
+        gate.replica.audit_refusal("token refused", request.uri().path().to_owned());
         return Err(ApiError::no_token());
     };
     if !token.allows(word) {

@@ -12,6 +12,7 @@ use taizhang_core::record::attachment::{Attachment, BlobRef, Media};
 use taizhang_core::record::fold::Row;
 
 use super::deeds::saved;
+use super::inspection::note_look;
 use super::reading::{Reading, ledger_of, opened};
 use super::record::record_id;
 use super::shell::Visitor;
@@ -120,6 +121,7 @@ pub async fn show(
     let record = record_id(&id)?;
     let wanted = unhex(&hash).and_then(|bytes| bytes.try_into().ok()).map(Hash);
     let wanted = wanted.ok_or(PageError::NotFound)?;
+    note_look(&replica, &visitor, record).await?;
     let detail = opened(&replica, record)?;
     let directives = replica.directives();
     let ledger = ledger_of(&directives, &detail.ledger)?;

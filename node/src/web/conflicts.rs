@@ -56,7 +56,7 @@ pub async fn conflicts(State(replica): State<Replica>, visitor: Visitor) -> Page
                 .collect();
             Some(ConflictRow {
                 id: listed.record.to_string(),
-                title: viewer.title(&listed.title, ledger),
+                title: reading.title(&listed.title, ledger, listed.record),
                 ledger: ledger.label.in_lang(visitor.english).to_owned(),
                 place: place_name(&directives, listed.slice.place),
                 what: what.join("；"),

@@ -168,7 +168,7 @@ fn shown(replica: &Replica, visitor: &Visitor, preview: Preview) -> Shown {
     let told = preview.records.iter().filter(|one| {
         let mut rules = one.gained.iter().chain(&one.lost);
         let ledger = catalogue.ledger(&one.ledger);
-        ledger.is_none_or(|ledger| rules.all(|(rule, _)| viewer.may_tell(ledger, rule)))
+        ledger.is_none_or(|ledger| rules.all(|(rule, _)| viewer.may_tell(ledger, rule, catalogue)))
     });
     let records = told.map(|one| {
         let ledger = catalogue.ledger(&one.ledger);

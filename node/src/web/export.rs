@@ -4,9 +4,11 @@
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use rust_xlsxwriter::{Format, Workbook, XlsxError};
+use rust_xlsxwriter::{Format, Workbook, Worksheet, XlsxError};
 use taizhang_core::catalogue::{Field, FieldKind, Ledger, LogColumn};
 use taizhang_core::record::value::Value;
+use tokio::sync::Semaphore;
+use tokio::task::block_in_place;
 
 use super::PageError;
 use super::ledger::{ListParams, list_query, state_label};
@@ -15,11 +17,16 @@ use super::shell::{Visitor, place_name};
 use super::words::word;
 use crate::driver::Replica;
 use crate::engine::command::refuse;
-use crate::store::read::Listed;
+use crate::store::StoreError;
+use crate::store::read::{ListQuery, Listed, Reader};
 use crate::viewer::Sight;
 
 /// Rows of one export.
 const ROWS_MAX: usize = 50_000;
+/// Rows of it that are read at a time.
+const ROWS_READ: usize = 1000;
+/// Whose table is made.
+static TURN: Semaphore = Semaphore::const_new(1);
 /// Characters of a sheet's name, by Excel.
 const SHEET_NAME_CHARS: usize = 31;
 /// Money as Excel shows it.
@@ -49,80 +56,132 @@ impl Writing<'_> {
         }
     }
 
-    fn book(&self, rows: &[Listed]) -> Result<Vec<u8>, XlsxError> {
-        let mut book = Workbook::new();
-        let sheet = book.add_worksheet();
-        let (bold, money) = (Format::new().set_bold(), Format::new().set_num_format(MONEY));
-        let fields: Vec<&Field> = self
-            .ledger
-            .fields
-            .iter()
-            .filter(|field| !matches!(field.kind, FieldKind::Log(_)))
-            .collect();
+    fn sheets(&self) -> Result<Sheets<'_>, XlsxError> {
         let english = self.reading.english;
+        let is_log = |field: &&Field| matches!(field.kind, FieldKind::Log(_));
+        let fields: Vec<&Field> = self.ledger.fields.iter().filter(|one| !is_log(one)).collect();
+        let (mut table, bold) = (Worksheet::new(), Format::new().set_bold());
         let t = |key: &str| word(key, english).to_owned();
         let mut heads = vec![t("places.place")];
         heads.extend(fields.iter().map(|field| field.label.in_lang(english).to_owned()));
         heads.extend([t("list.state"), t("list.changed")]);
         for (column, head) in (0..).zip(&heads) {
-            sheet.write_string_with_format(0, column, head, &bold)?;
+            table.write_string_with_format(0, column, head, &bold)?;
         }
-        sheet.set_freeze_panes(1, 0)?;
-        for (at, row) in (1..).zip(rows) {
-            sheet.write_string(at, 0, place_name(self.reading.directives, row.slice.place))?;
-            for (column, field) in (1..).zip(&fields) {
-                match (self.number(field, row), &field.kind) {
-                    (Some(number), FieldKind::Money) => {
-                        sheet.write_number_with_format(at, column, number, &money)?;
-                    }
-                    (Some(number), _) => drop(sheet.write_number(at, column, number)?),
-                    (None, _) => drop(sheet.write_string(at, column, self.text(field, row))?),
-                }
-            }
-            let last = u16::try_from(fields.len()).unwrap_or(u16::MAX - 2) + 1;
-            sheet.write_string(at, last, state_label(self.ledger, &row.state, english))?;
-            sheet.write_string(at, last + 1, row.changed.local_text())?;
-        }
-        sheet.autofit();
-        for field in &self.ledger.fields {
-            if let FieldKind::Log(columns) = &field.kind {
-                self.lines(&mut book, field, columns, rows)?;
-            }
-        }
-        book.save_to_buffer()
+        table.set_freeze_panes(1, 0)?;
+        let logs = self.ledger.fields.iter().filter_map(|field| match &field.kind {
+            FieldKind::Log(columns) => Some(LogSheet::new(field, columns, english)),
+            _ => None,
+        });
+        Ok(Sheets {
+            fields,
+            table,
+            rows: 0,
+            logs: logs.collect::<Result<_, _>>()?,
+            money: Format::new().set_num_format(MONEY),
+        })
     }
 
-    /// The lines of a log on a sheet of their own, each with the title of its record.
-    fn lines(
+    fn row(&self, sheets: &mut Sheets<'_>, row: &Listed) -> Result<(), XlsxError> {
+        sheets.rows += 1;
+        let (at, sheet) = (sheets.rows, &mut sheets.table);
+        sheet.write_string(at, 0, place_name(self.reading.directives, row.slice.place))?;
+        for (column, field) in (1..).zip(&sheets.fields) {
+            match (self.number(field, row), &field.kind) {
+                (Some(number), FieldKind::Money) => {
+                    sheet.write_number_with_format(at, column, number, &sheets.money)?;
+                }
+                (Some(number), _) => drop(sheet.write_number(at, column, number)?),
+                (None, _) => drop(sheet.write_string(at, column, self.text(field, row))?),
+            }
+        }
+        let last = u16::try_from(sheets.fields.len()).unwrap_or(u16::MAX - 2) + 1;
+        let state = state_label(self.ledger, &row.state, self.reading.english);
+        sheet.write_string(at, last, state)?;
+        sheet.write_string(at, last + 1, row.changed.local_text())?;
+        sheets.logs.iter_mut().try_for_each(|log| self.lines(log, row))
+    }
+
+    /// The lines of a log, each with the title of its record.
+    fn lines(&self, log: &mut LogSheet<'_>, row: &Listed) -> Result<(), XlsxError> {
+        let title = self.reading.viewer.title(&row.title, self.ledger);
+        let Some(row) = &row.row else { return Ok(()) };
+        for line in self.reading.lines(log.field, log.columns, row) {
+            log.rows += 1;
+            log.sheet.write_string(log.rows, 0, &title)?;
+            for (column, cell) in (1..).zip(&line) {
+                log.sheet.write_string(log.rows, column, cell)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of a query, some at a time: rows as they are read take far more room than cells.
+    fn book(
         &self,
-        book: &mut Workbook,
-        field: &Field,
-        columns: &[LogColumn],
-        rows: &[Listed],
-    ) -> Result<(), XlsxError> {
-        let english = self.reading.english;
+        reader: &Reader<'_>,
+        mut query: ListQuery,
+        total: u64,
+    ) -> Result<Result<Vec<u8>, XlsxError>, StoreError> {
+        let mut sheets = match self.sheets() {
+            Ok(sheets) => sheets,
+            Err(error) => return Ok(Err(error)),
+        };
+        query.limit = ROWS_READ;
+        while u64::from(sheets.rows) < total {
+            query.offset = sheets.rows as usize;
+            let (rows, _) = reader.list(&query)?;
+            if rows.is_empty() {
+                break;
+            }
+            if let Err(error) = rows.iter().try_for_each(|row| self.row(&mut sheets, row)) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(sheets.save())
+    }
+}
+
+/// A log on a sheet of its own.
+struct LogSheet<'a> {
+    field: &'a Field,
+    columns: &'a [LogColumn],
+    sheet: Worksheet,
+    rows: u32,
+}
+
+impl<'a> LogSheet<'a> {
+    fn new(field: &'a Field, columns: &'a [LogColumn], english: bool) -> Result<Self, XlsxError> {
         let name: String = field.label.in_lang(english).chars().take(SHEET_NAME_CHARS).collect();
-        let sheet = book.add_worksheet();
+        let (mut sheet, bold) = (Worksheet::new(), Format::new().set_bold());
         sheet.set_name(name.replace(['[', ']', ':', '*', '?', '/', '\\'], " "))?;
-        let bold = Format::new().set_bold();
         sheet.write_string_with_format(0, 0, word("list.title", english), &bold)?;
         for (at, column) in (1..).zip(columns) {
             sheet.write_string_with_format(0, at, column.label.in_lang(english), &bold)?;
         }
-        let mut at = 0;
-        for row in rows {
-            let title = self.reading.viewer.title(&row.title, self.ledger);
-            let Some(row) = &row.row else { continue };
-            for line in self.reading.lines(field, columns, row) {
-                at += 1;
-                sheet.write_string(at, 0, &title)?;
-                for (column, cell) in (1..).zip(&line) {
-                    sheet.write_string(at, column, cell)?;
-                }
-            }
+        Ok(Self { field, columns, sheet, rows: 0 })
+    }
+}
+
+/// The sheets of a table while they are written.
+struct Sheets<'a> {
+    fields: Vec<&'a Field>,
+    table: Worksheet,
+    rows: u32,
+    logs: Vec<LogSheet<'a>>,
+    money: Format,
+}
+
+impl Sheets<'_> {
+    fn save(self) -> Result<Vec<u8>, XlsxError> {
+        let mut book = Workbook::new();
+        for mut sheet in
+            std::iter::once(self.table).chain(self.logs.into_iter().map(|log| log.sheet))
+        {
+            sheet.autofit();
+            book.push_worksheet(sheet);
         }
-        sheet.autofit();
-        Ok(())
+        book.save_to_buffer()
     }
 }
 
@@ -140,8 +199,10 @@ pub async fn table(
     let directives = replica.directives();
     let ledger = open_ledger(&directives, &id)?;
     let (viewer, english) = (visitor.viewer(&replica), visitor.english);
-    let query = list_query(&replica, ledger, &params, viewer, 0, ROWS_MAX)?;
-    let (rows, total) = replica.readers().with(|reader| reader.list(&query))?;
+    let query = list_query(&replica, ledger, &params, viewer, 0, 0)?;
+    // One after the other: what a table takes of memory counts once.
+    let turn = TURN.acquire().await.map_err(|error| PageError::Sheet(error.to_string()))?;
+    let (_, total) = block_in_place(|| replica.readers().with(|reader| reader.list(&query)))?;
     if total > ROWS_MAX as u64 {
         return refuse(
             format!("超过{ROWS_MAX}行,请先筛选"),
@@ -151,9 +212,11 @@ pub async fn table(
     }
     let reading = Reading { replica: &replica, directives: &directives, viewer, english };
     let writing = Writing { reading, ledger };
-    let made = tokio::task::block_in_place(|| writing.book(&rows));
+    let readers = replica.readers();
+    let made = block_in_place(|| readers.with(|reader| writing.book(reader, query, total)))?;
     let bytes = made.map_err(|error| PageError::Sheet(error.to_string()))?;
-    let text = format!("{} took {} rows of {id}", visitor.login(), rows.len());
+    drop(turn);
+    let text = format!("{} took {total} rows of {id}", visitor.login());
     replica.run(move |engine, now| Ok(engine.store.audit("exported", &text, now)?)).await?;
     let name = format!("attachment; filename=\"{id}.xlsx\"");
     Ok(([(header::CONTENT_TYPE, XLSX), (header::CONTENT_DISPOSITION, name.as_str())], bytes)

@@ -12,14 +12,14 @@ use taizhang_core::id::{PlaceId, SliceId, SliceKind};
 use taizhang_core::record::fold::Row;
 
 use super::deeds::saved;
-use super::inspection::ROUND;
+use super::inspection::note_look;
 use super::reading::{Reading, group_heading, open_ledger, opened};
 use super::record::record_id;
 use super::shell::{Shell, Visitor, level_word};
 use super::words::word;
 use super::{Page, PageError};
 use crate::driver::Replica;
-use crate::engine::command::{CommandError, Inputs};
+use crate::engine::command::{CommandError, Inputs, is_of_rounds};
 use crate::engine::titles::marked;
 use crate::engine::values::{FieldError, Source, form_text, masked};
 use crate::store::read::{ListQuery, Listed};
@@ -90,12 +90,6 @@ struct Filling<'a> {
     errors: &'a [FieldError],
     viewer: Viewer,
     english: bool,
-}
-
-/// Whether the page of rounds alone writes a field: what shows whom its inspectors see, and what they found
-/// there.
-fn is_of_rounds(ledger: &Ledger, field: &str) -> bool {
-    ledger.id == ROUND && matches!(field, "pins" | "places")
 }
 
 /// Whether a form asks for a new value only, and does not show the present one.
@@ -433,6 +427,7 @@ pub async fn edit(
     Path(id): Path<String>,
     visitor: Visitor,
 ) -> Page {
+    note_look(&replica, &visitor, record_id(&id)?).await?;
     edit_page(&replica, &visitor, &id, None, &[])
 }
 
@@ -475,6 +470,8 @@ pub async fn update(
     Form(form): Form<Sent>,
 ) -> Result<Response, PageError> {
     let record = record_id(&id)?;
+    // A form that comes back shows the record.
+    note_look(&replica, &visitor, record).await?;
     let detail = opened(&replica, record)?;
     let directives = replica.directives();
     let ledger = open_ledger(&directives, &detail.ledger)?;

@@ -12,6 +12,7 @@ use taizhang_core::catalogue::Severity;
 use taizhang_core::id::PlaceId;
 use taizhang_core::time::UtcMillis;
 
+use super::access::Need;
 use super::below::{Crumb, coverage_line, crumbs, place_of};
 use super::export::XLSX;
 use super::shell::{Shell, Visitor, level_word, place_name};
@@ -111,6 +112,8 @@ struct Health {
     previous: String,
     next: String,
     found: Vec<Found>,
+    /// Whether this account reads security events.
+    audited: bool,
     events: Vec<Event>,
 }
 
@@ -317,7 +320,9 @@ pub async fn show(
     let silent = &asked.silent;
     let link = |page: usize| format!("/health?place={place}&silent={silent}&page={page}");
     let page = asked.page.min(usize::MAX / ROWS - 1);
-    let events = replica.security_events(EVENTS)?.into_iter();
+    // What went wrong between offices is for those who look after them.
+    let audited = visitor.may(Need::Office, &replica);
+    let events = if audited { replica.security_events(EVENTS)? } else { Vec::new() };
     let page = Health {
         shell: Shell::new(&replica, &visitor)?,
         name: place_name(&directives, place),
@@ -335,7 +340,9 @@ pub async fn show(
         previous: if page > 0 { link(page - 1) } else { String::new() },
         next: if total > (page + 1) * ROWS { link(page + 1) } else { String::new() },
         found: found(&replica, place, visitor.english)?,
+        audited,
         events: events
+            .into_iter()
             .map(|(time, kind, text)| Event { time: time.local_text(), kind, text })
             .collect(),
     };

@@ -9,6 +9,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use taizhang_core::catalogue::{Catalogue, Ledger};
 
+use super::access::Need;
 use super::shell::{Shell, Visitor, onward, place_name, set_cookie};
 use super::words::word;
 use super::worklist::WorkLine;
@@ -210,10 +211,12 @@ struct SyncPage {
     shell: Shell,
     export: String,
     links: Vec<LinkLine>,
+    /// Whether this account reads the audit.
+    audited: bool,
     audit: Vec<AuditLine>,
 }
 
-/// Links and security events.
+/// Links; and, for the administrator, the audit.
 ///
 /// # Errors
 ///
@@ -236,14 +239,17 @@ pub async fn sync(State(replica): State<Replica>, visitor: Visitor) -> Page {
             error: link.error,
         })
         .collect();
-    let audit = replica
-        .readers()
-        .with(|reader| reader.audit(50))?
+    // Who saw and took what is not everybody's to read.
+    let audited = visitor.may(Need::Administer, &replica);
+    let lines =
+        if audited { replica.readers().with(|reader| reader.audit(50))? } else { Vec::new() };
+    let audit = lines
         .into_iter()
         .map(|(time, kind, text)| AuditLine { time: time.local_text(), kind, text })
         .collect();
     let export = super::scheduled::status(&replica, english);
-    let page = SyncPage { shell: Shell::new(&replica, &visitor)?, export, links, audit };
+    let shell = Shell::new(&replica, &visitor)?;
+    let page = SyncPage { shell, export, links, audited, audit };
     Ok(Html(page.render()?))
 }
 

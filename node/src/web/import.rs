@@ -184,12 +184,13 @@ fn columns(prepared: &Prepared, ledger: &Ledger, english: bool) -> Vec<ColumnLin
     prepared.mapping.columns.iter().enumerate().map(line).collect()
 }
 
-/// The mapping as a person left it in the form.
-fn corrected(mapping: &Mapping, form: &BTreeMap<String, String>) -> Mapping {
+/// The mapping as a person left it in the form, which offers what a sheet can fill.
+fn corrected(mapping: &Mapping, ledger: &Ledger, form: &BTreeMap<String, String>) -> Mapping {
     let mut mapping = mapping.clone();
     for (number, column) in mapping.columns.iter_mut().enumerate() {
         if let Some(field) = form.get(&format!("column{number}")) {
-            column.field.clone_from(field);
+            let field = Some(field).filter(|field| mapping::fills(ledger, field));
+            column.field = field.cloned().unwrap_or_default();
         }
         column.is_key = form.contains_key(&format!("key{number}")) && !column.field.is_empty();
     }
@@ -263,7 +264,7 @@ pub async fn play(
     let ledger = open_ledger(&directives, &id)?;
     let path = place(&replica, &token)?;
     let mut prepared = prepare(&replica, &path, ledger).await?;
-    prepared.mapping = corrected(&prepared.mapping, &form);
+    prepared.mapping = corrected(&prepared.mapping, ledger, &form);
     remember(&replica, &ledger.id, &prepared.mapping).await?;
     let preview = !form.contains_key("import");
     let asker = asker(&replica, &visitor);

@@ -27,9 +27,9 @@ use super::{PageError, Posted};
 use crate::account::Duty;
 use crate::driver::{Replica, clock};
 use crate::engine::Engine;
-/// The ledger of what rounds found.
-pub use crate::engine::command::FINDING;
 use crate::engine::command::{CommandError, Inputs, refuse};
+/// The ledgers of rounds and of what they found.
+pub use crate::engine::command::{FINDING, ROUND};
 use crate::engine::save::LocalEntry;
 use crate::engine::values::{Source, parse};
 use crate::ops::find_place;
@@ -37,8 +37,6 @@ use crate::store::inspection::Standing;
 use crate::store::read::{ListQuery, Listed};
 use crate::viewer::{Scope, Viewer, sampled};
 
-/// The ledger of rounds.
-pub const ROUND: &str = "supervision_round";
 /// The ledger of problems.
 pub const TICKET: &str = "problem_ticket";
 /// Rounds that are looked through: forty years of one a month.

@@ -15,8 +15,9 @@ use super::{Page, PageError};
 use crate::driver::Replica;
 use crate::engine::command::refuse;
 use crate::engine::values::{self, Source};
+use crate::store::StoreError;
 use crate::store::figures::Counted;
-use crate::store::read::{ListQuery, Listed, Order};
+use crate::store::read::{ListQuery, Listed, Order, Reader};
 use crate::viewer::{Scope, Sight, Viewer};
 
 /// Rows a page.
@@ -170,7 +171,8 @@ struct Line {
     cells: Vec<String>,
     state: String,
     conflicts: u64,
-    findings: u64,
+    /// Rules that failed, of those that may be told.
+    findings: usize,
     is_void: bool,
     changed: String,
 }
@@ -210,10 +212,11 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn line(&self, row: &Listed, number: usize) -> Line {
+    fn line(&self, row: &Listed, failed: &[String], number: usize) -> Line {
         let Reading { replica, directives, viewer, english } = self.reading;
         let viewer = viewer.at(row.slice.place, &self.scope);
         let reading = Reading { replica, directives, viewer, english };
+        let told = |rule: &str| viewer.may_tell(self.ledger, rule, &directives.catalogue);
         let cells = self
             .columns
             .iter()
@@ -221,15 +224,12 @@ impl Lines<'_> {
         Line {
             number,
             id: row.record.to_string(),
-            title: match viewer.title(&row.title, self.ledger) {
-                title if title.is_empty() => row.record.to_string()[..8].to_owned(),
-                title => title,
-            },
+            title: reading.title(&row.title, self.ledger, row.record),
             place: place_name(directives, row.slice.place),
             cells: cells.collect(),
             state: state_label(self.ledger, &row.state, english),
             conflicts: row.conflicts,
-            findings: row.findings,
+            findings: failed.iter().filter(|rule| told(rule)).count(),
             is_void: row.is_void,
             changed: row.changed.local_text(),
         }
@@ -273,8 +273,8 @@ pub(super) fn list_query(
     let directives = replica.directives();
     let figures = params.figures();
     let named = figures.iter().filter_map(|id| directives.catalogue.indicator(id));
-    if named.into_iter().any(|(_, one)| !may_list(viewer, ledger, one))
-        || !viewer.may_tell(ledger, &params.rule)
+    if named.into_iter().any(|(_, one)| !may_list(viewer, ledger, one, &directives.catalogue))
+        || !viewer.may_tell(ledger, &params.rule, &directives.catalogue)
     {
         return refuse(
             "该数字涉及敏感信息,只报合计,不列名单",
@@ -290,7 +290,7 @@ pub(super) fn list_query(
     let seen = |id: &str| ledger.field(id).is_some_and(|one| viewer.sight(one) == Sight::Full);
     let filters = !params.value.is_empty() && seen(&params.field);
     let sorts = match by {
-        "title" => ledger.title.first().is_none_or(|first| seen(first)),
+        "title" => ledger.title.iter().all(|part| seen(part)),
         "state" => true,
         field => seen(field),
     };
@@ -335,6 +335,17 @@ fn columns_of(ledger: &Ledger) -> Vec<&Field> {
         .collect()
 }
 
+/// The rows of a query, the rules that failed for each, and how many rows there are in all.
+fn listed(
+    reader: &Reader<'_>,
+    query: &ListQuery,
+) -> Result<(Vec<Listed>, Vec<Vec<String>>, u64), StoreError> {
+    let (rows, total) = reader.list(query)?;
+    let failed = rows.iter().map(|row| reader.failed(row.slice, row.record));
+    let failed = failed.collect::<Result<Vec<_>, _>>()?;
+    Ok((rows, failed, total))
+}
+
 /// One ledger's records.
 ///
 /// # Errors
@@ -355,13 +366,14 @@ pub async fn show(
     let scope = super::inspection::scope_of(&replica, viewer)?;
     super::inspection::note_table(&replica, &visitor, &id, &scope).await?;
     let query = list_query(&replica, ledger, &params, viewer, params.page * ROWS, ROWS)?;
-    let read = || replica.readers().with(|reader| reader.list(&query));
-    let (rows, total) = tokio::task::block_in_place(read)?;
+    let read = || replica.readers().with(|reader| listed(reader, &query));
+    let (rows, failed, total) = tokio::task::block_in_place(read)?;
     let columns = columns_of(ledger);
     let reading = Reading { replica: &replica, directives: &directives, viewer, english };
     let view = Lines { reading, ledger, columns: &columns, scope };
     let first = params.page * ROWS + 1;
-    let lines = rows.iter().zip(first..).map(|(row, number)| view.line(row, number)).collect();
+    let lines = rows.iter().zip(&failed).zip(first..);
+    let lines = lines.map(|((row, failed), number)| view.line(row, failed, number)).collect();
     let (filter, sort) = (params.filter(), quoted(&params.sort));
     let link = |page: usize| format!("/ledgers/{id}?{filter}&sort={sort}&page={page}");
     let head = |by: &str, label: &str| head(&params, ledger, by, label);

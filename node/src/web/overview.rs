@@ -279,7 +279,7 @@ impl Look<'_> {
     ) -> String {
         let found = |id: &String| {
             let (ledger, one) = self.directives.catalogue.indicator(id)?;
-            let listed = may_list(self.viewer, ledger, one);
+            let listed = may_list(self.viewer, ledger, one, &self.directives.catalogue);
             listed.then(|| (ledger.id.as_str(), span(ledger, one)))
         };
         let Some(first) = ids.first().and_then(found) else { return String::new() };

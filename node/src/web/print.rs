@@ -12,6 +12,7 @@ use serde::Deserialize;
 use taizhang_core::catalogue::{Field, FieldKind, Form, Ledger, Text};
 use taizhang_core::id::RecordId;
 use taizhang_core::record::fold::Row;
+use taizhang_core::rules::id_number;
 use taizhang_core::time::Date;
 
 use super::PageError;
@@ -104,12 +105,19 @@ fn is_sheltered(replica: &Replica, ledger: &Ledger, id: RecordId, row: &Row) -> 
         return true;
     }
     let today = clock::now().date();
-    members.iter().any(|(_, member)| {
-        let birth = Date::parse(&member.text("birth_date"));
-        let minor = birth.is_some_and(|birth| birth.years_until(today) < ADULT_YEARS);
-        let disabled = member.text("health") == "disabled";
-        minor || disabled || !member.text("disability_cert_no").is_empty()
-    })
+    let head = household.map(|found| found.row.text("head_id_no")).unwrap_or_default();
+    let sheltered = |member: &Row| {
+        is_minor(&member.text("birth_date"), &member.text("id_no"), today)
+            || member.text("health") == "disabled"
+            || !member.text("disability_cert_no").is_empty()
+    };
+    is_minor("", &head, today) || members.iter().any(|(_, member)| sheltered(member))
+}
+
+/// Whether a person is a minor by the date of birth or by the number: one of them may be missing or wrong.
+fn is_minor(birth_date: &str, id_no: &str, today: Date) -> bool {
+    let births = [Date::parse(birth_date), id_number::birth(id_no)];
+    births.into_iter().flatten().any(|birth| birth.years_until(today) < ADULT_YEARS)
 }
 
 impl Printing<'_> {
@@ -268,4 +276,20 @@ fn sheet(paper: &Paper) -> Result<Vec<u8>, XlsxError> {
     }
     sheet.autofit();
     book.save_to_buffer()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minor_is_known_by_either_date() {
+        let day = Date::parse("2018-06-01").unwrap();
+        assert!(is_minor("2001-01-01", "", day));
+        assert!(!is_minor("1970-03-11", "411499197003110017", day));
+        assert!(is_minor("", "411499200006020010", day), "18 tomorrow, its check character unread");
+        assert!(!is_minor("", "411499200006010010", day));
+        assert!(is_minor("1970-03-11", "411499201003110017", day), "one of them is wrong");
+        assert!(!is_minor("", "4114992010", day), "no number");
+    }
 }

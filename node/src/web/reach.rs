@@ -231,7 +231,8 @@ impl View {
                     .filter(|rule| source.contains(&format!("'{rule}'")))
                     .collect();
                 if !read.is_empty() {
-                    let link = match may_list(self.viewer, ledger, one) {
+                    let link = match may_list(self.viewer, ledger, one, &self.directives.catalogue)
+                    {
                         true => format!("/ledgers/{}?figure={}", ledger.id, one.id),
                         false => String::new(),
                     };

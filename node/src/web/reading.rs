@@ -1,6 +1,6 @@
 //! A record's fields as whoever looks may read them: on its page, in tables, on paper.
 
-use taizhang_core::catalogue::{Field, FieldKind, Indicator, Ledger, LogColumn};
+use taizhang_core::catalogue::{Catalogue, Field, FieldKind, Indicator, Ledger, LogColumn};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{Level, RecordId};
 use taizhang_core::record::attachment::Attachment;
@@ -48,6 +48,12 @@ impl Reading<'_> {
         let ledger = self.directives.catalogue.ledger(&ledger)?;
         let title = self.viewer.title(&title, ledger);
         (!title.is_empty()).then_some(title)
+    }
+
+    /// A record's title as far as it shows, or else its number.
+    pub(super) fn title(&self, text: &str, ledger: &Ledger, record: RecordId) -> String {
+        let title = self.viewer.title(text, ledger);
+        if title.is_empty() { record.short() } else { title }
     }
 
     /// A scalar value.
@@ -131,15 +137,17 @@ pub(super) fn group_heading(ledger: &Ledger, at: usize, english: bool) -> String
 
 /// Whether a viewer may see whom a figure counts: not where the figure tells a value that the viewer does
 /// not see, nor where it counts people so closely that small numbers do not show.
-pub(super) fn may_list(viewer: Viewer, ledger: &Ledger, indicator: &Indicator) -> bool {
+pub(super) fn may_list(
+    viewer: Viewer,
+    ledger: &Ledger,
+    indicator: &Indicator,
+    catalogue: &Catalogue,
+) -> bool {
     let hidden = |field: &&Field| field.privacy >= 2 && viewer.sight(field) != Sight::Full;
-    let told = |field: &Field| {
-        let source = indicator.filter.source();
-        let by_rule = ledger.rules.iter().any(|rule| {
-            rule.fields.contains(&field.id) && source.contains(&format!("'{}'", rule.id))
-        });
-        by_rule || indicator.reads(&field.id)
-    };
+    let source = indicator.filter.source();
+    let mut named = ledger.rules.iter().filter(|rule| source.contains(&format!("'{}'", rule.id)));
     let close = indicator.is_small && viewer.level >= Level::County;
-    !close && !ledger.fields.iter().filter(hidden).any(told)
+    !close
+        && named.all(|rule| viewer.may_tell(ledger, &rule.id, catalogue))
+        && !ledger.fields.iter().filter(hidden).any(|field| indicator.reads(&field.id))
 }

@@ -235,7 +235,7 @@ fn page(replica: &Replica, visitor: &Visitor, id: RecordId, after: &After, viewe
     let page = RecordPage {
         shell: Shell::new(replica, visitor)?,
         id: id.to_string(),
-        title: viewer.title(&detail.title, ledger),
+        title: reading.title(&detail.title, ledger, id),
         may_write: visitor.may_in(Need::Write, replica, &detail.ledger) && !past && ours,
         may_reveal: !past && ledger.fields.iter().any(|field| viewer.may_reveal(field)),
         revealed: viewer.revealed,
@@ -314,8 +314,12 @@ impl View<'_> {
         if role.is_empty() { person.name.clone() } else { format!("{} ({role})", person.name) }
     }
 
+    /// Whether elements and lines stay out of sight: also those of a field that is not known here.
     fn hides(&self, field: &str) -> bool {
-        self.ledger.field(field).is_some_and(|field| self.reading.hides(field))
+        match self.ledger.field(field) {
+            Some(field) => self.reading.hides(field),
+            None => !matches!(field, STATE_FIELD | VOID_KEY),
+        }
     }
 
     fn field_label(&self, id: &str) -> String {
@@ -367,10 +371,15 @@ impl View<'_> {
         }
     }
 
+    fn may_tell(&self, rule: &str) -> bool {
+        let Reading { viewer, directives, .. } = self.reading;
+        viewer.may_tell(self.ledger, rule, &directives.catalogue)
+    }
+
     fn findings(&self, findings: &[(String, String, String, String)]) -> Vec<FindingLine> {
         findings
             .iter()
-            .filter(|(rule, ..)| self.reading.viewer.may_tell(self.ledger, rule))
+            .filter(|(rule, ..)| self.may_tell(rule))
             .map(|(rule, severity, outcome, reason)| {
                 let found = self.ledger.rules.iter().find(|one| one.id == *rule);
                 let text = found.map(|one| one.text.in_lang(self.reading.english).to_owned());
@@ -428,9 +437,13 @@ impl View<'_> {
             .collect()
     }
 
-    /// Whether a rule that failed names the field.
+    /// Whether a rule that failed names the field, and may be told.
     fn is_marked(&self, field: &str) -> bool {
-        let failed = self.failed.iter().filter_map(|id| rule_of(self.ledger, id));
+        let failed = self
+            .failed
+            .iter()
+            .filter(|id| self.may_tell(id))
+            .filter_map(|id| rule_of(self.ledger, id));
         failed.into_iter().any(|rule| rule.fields.iter().any(|one| one == field))
     }
 

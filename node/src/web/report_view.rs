@@ -222,7 +222,9 @@ impl Viewing<'_> {
         let same = head.indicators.iter().all(|id| ledger(id).as_ref() == Some(&first));
         let may = |id: &String| {
             let found = self.directives.catalogue.indicator(id);
-            found.is_some_and(|(ledger, one)| may_list(self.viewer, ledger, one))
+            found.is_some_and(|(ledger, one)| {
+                may_list(self.viewer, ledger, one, &self.directives.catalogue)
+            })
         };
         if !same || !head.indicators.iter().all(may) {
             return String::new();

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::Form;
 use axum::body::Body;
 use axum::extract::{FromRequest as _, Query, Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
@@ -18,7 +18,7 @@ use crate::engine::command::CommandError;
 /// Why something was refused, as a page says it.
 pub(super) fn refusal(error: &CommandError, english: bool) -> String {
     match error {
-        CommandError::Refused(text) => text.in_lang(english).to_owned(),
+        CommandError::Refused(text) | CommandError::Busy(text) => text.in_lang(english).to_owned(),
         other => other.to_string(),
     }
 }
@@ -89,7 +89,7 @@ pub(super) fn sign_in_again(
         kept: Kept { kept_to, kept },
     };
     match page.render() {
-        Ok(page) => (axum::http::StatusCode::UNAUTHORIZED, Html(page)).into_response(),
+        Ok(page) => (StatusCode::UNAUTHORIZED, Html(page)).into_response(),
         Err(error) => PageError::from(error).into_response(),
     }
 }
@@ -169,11 +169,15 @@ pub async fn sign_in(
     Form(form): Form<SignInForm>,
 ) -> Result<Response, PageError> {
     match signed_in(&replica, &form.login, form.password).await {
-        Err(PageError::Command(error @ CommandError::Refused(_))) => {
+        Err(PageError::Command(error @ (CommandError::Refused(_) | CommandError::Busy(_)))) => {
+            let status = match error {
+                CommandError::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
+                _ => StatusCode::UNAUTHORIZED,
+            };
             let error = refusal(&error, visitor.english);
             let frame = Frame::new(&replica, &visitor);
             let page = SignIn { frame, error, login: form.login, next: form.next, kept: form.kept };
-            Ok((axum::http::StatusCode::UNAUTHORIZED, Html(page.render()?)).into_response())
+            Ok((status, Html(page.render()?)).into_response())
         }
         Err(error) => Err(error),
         Ok(token) if form.kept.kept_to.is_empty() => Ok(to_next(&token, &form.next)),

@@ -124,7 +124,7 @@ fn page(replica: &Replica, visitor: &Visitor, record: RecordId) -> Page {
     let page = TracePage {
         shell: Shell::new(replica, visitor)?,
         id: record.to_string(),
-        title: viewer.title(&detail.title, ledger),
+        title: reading.title(&detail.title, ledger, record),
         ledger_label: ledger.label.in_lang(english).to_owned(),
         place: directives.tree.full_name(detail.slice.place),
         state: way.view.state_label(state),
