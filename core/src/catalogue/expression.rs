@@ -33,6 +33,7 @@ pub struct Expression {
     source: String,
     program: Arc<Program>,
     names: BTreeSet<String>,
+    fields: BTreeSet<String>,
 }
 
 impl fmt::Debug for Expression {
@@ -121,9 +122,9 @@ impl Expression {
                 |error| format!("column {}: {}", error.pos.1, error.msg),
             )
         })?;
-        let mut names = BTreeSet::new();
-        measure(program.expression(), &mut names)?;
-        Ok(Self { source: source.to_owned(), program: Arc::new(program), names })
+        let (mut names, mut fields) = Default::default();
+        measure(program.expression(), &mut names, &mut fields)?;
+        Ok(Self { source: source.to_owned(), program: Arc::new(program), names, fields })
     }
 
     /// The text.
@@ -139,6 +140,11 @@ impl Expression {
     /// Whether a variable of that name is read.
     pub fn reads(&self, name: &str) -> bool {
         self.names.contains(name)
+    }
+
+    /// Whether a field of that name is read of a related row, or a column of a line.
+    pub fn selects(&self, field: &str) -> bool {
+        self.fields.contains(field)
     }
 
     /// Checks names and types against `scope`.
@@ -227,8 +233,12 @@ fn entry_children<'a>(entry: &'a EntryExpr, visit: &mut dyn FnMut(&'a IdedExpr))
     }
 }
 
-/// Bounds depth and nesting of comprehensions without recursion, and gathers the names read.
-fn measure(root: &IdedExpr, names: &mut BTreeSet<String>) -> Result<(), String> {
+/// Bounds depth and nesting of comprehensions without recursion, and gathers the names and fields read.
+fn measure(
+    root: &IdedExpr,
+    names: &mut BTreeSet<String>,
+    fields: &mut BTreeSet<String>,
+) -> Result<(), String> {
     let mut open = vec![(root, 1, 0)];
     while let Some((node, depth, loops)) = open.pop() {
         let loops = loops + usize::from(matches!(node.expr, Expr::Comprehension(_)));
@@ -238,8 +248,10 @@ fn measure(root: &IdedExpr, names: &mut BTreeSet<String>) -> Result<(), String> 
         if loops > limits::COMPREHENSION_DEPTH_MAX + 1 {
             return Err(format!("loops nested deeper than {}", limits::COMPREHENSION_DEPTH_MAX));
         }
-        if let Expr::Ident(name) = &node.expr {
-            names.insert(name.trim_start_matches('.').to_owned());
+        match &node.expr {
+            Expr::Ident(name) => drop(names.insert(name.trim_start_matches('.').to_owned())),
+            Expr::Select(select) => drop(fields.insert(select.field.clone())),
+            _ => {}
         }
         children(node, &mut |child| open.push((child, depth + 1, loops)));
     }
@@ -619,6 +631,15 @@ mod tests {
             "members.map(m, m.age).sum() <= count + 2",
         ] {
             assert_eq!(check(source), Ok(Type::Bool), "{source}");
+        }
+    }
+
+    #[test]
+    fn fields_read_are_known_however_they_are_written() {
+        for source in ["members.map(m, m . age).sum()", "members.map(m,m.\n age).sum()"] {
+            let found = Expression::compile(source).unwrap();
+            assert!(found.selects("age") && found.reads("members"), "{source}");
+            assert!(!found.selects("ag") && !found.selects("members"), "{source}");
         }
     }
 
