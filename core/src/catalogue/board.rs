@@ -210,3 +210,31 @@ fn shows_field(id: &str, ledger: &Ledger, public: bool) -> Result<(), String> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::catalogue::parse::parse;
+
+    /// What the check says of the workshops' boards when the one with wages is public, its columns changed.
+    fn reasons(change: impl Fn(&str) -> String) -> Vec<String> {
+        let mut parts = crate::base_catalogue();
+        let part = parts.iter_mut().find(|part| part.source.contains("[[ledger.workshop.board]]"));
+        let part = part.unwrap();
+        let at = part.source.rfind("[[ledger.workshop.board]]").unwrap();
+        let (before, board) = part.source.split_at(at);
+        let head = "[[ledger.workshop.board]]\npublic = true";
+        part.source =
+            format!("{before}{}", change(&board.replacen("[[ledger.workshop.board]]", head, 1)));
+        let errors = parse(&parts).err().unwrap_or_default();
+        errors.into_iter().map(|error| error.reason).collect()
+    }
+
+    #[test]
+    fn a_public_board_reads_no_wages_however_they_are_written() {
+        let refused = "column Wages (yuan) reads what no board shows".to_owned();
+        assert!(reasons(str::to_owned).contains(&refused));
+        assert!(reasons(|board| board.replace("l.lines", "l . lines")).contains(&refused));
+        let counted = |board: &str| board.replacen("l.lines.map(w, w.amount).sum()", "1", 1);
+        assert!(!reasons(counted).contains(&refused), "their number is no wage");
+    }
+}

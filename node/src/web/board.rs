@@ -51,6 +51,7 @@ pub struct How {
 }
 
 /// A board as it stands now.
+#[derive(Default)]
 struct Made {
     title: String,
     heads: Vec<String>,
@@ -77,8 +78,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn is_current(&self, changes: u64) -> bool {
-        let age = self.at.elapsed();
+    fn is_current(&self, age: Duration, changes: u64) -> bool {
         age < self.took * REST || (age < OLD && self.changes == changes)
     }
 }
@@ -93,7 +93,8 @@ pub struct Boards {
 impl Boards {
     fn known(&self, key: &Key, changes: u64) -> Option<Arc<Made>> {
         let kept = self.kept.lock().ok()?;
-        kept.get(key).filter(|one| one.is_current(changes)).map(|one| Arc::clone(&one.made))
+        let found = kept.get(key).filter(|one| one.is_current(one.at.elapsed(), changes));
+        found.map(|one| Arc::clone(&one.made))
     }
 
     /// A public board: as it was made last, or made now.
@@ -370,4 +371,22 @@ fn sheet(made: &Made) -> Result<Vec<u8>, XlsxError> {
     }
     sheet.autofit();
     book.save_to_buffer()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_public_board_is_made_again_when_something_changed_but_not_all_the_time() {
+        let seconds = Duration::from_secs;
+        let kept = |took| Kept { made: Arc::default(), at: Instant::now(), took, changes: 7 };
+        let quick = kept(Duration::ZERO);
+        assert!(quick.is_current(seconds(59), 7));
+        assert!(!quick.is_current(seconds(60), 7), "its day and its words grow old");
+        assert!(!quick.is_current(seconds(1), 8));
+        let slow = kept(seconds(2));
+        assert!(slow.is_current(seconds(19), 8), "a slow one rests");
+        assert!(!slow.is_current(seconds(20), 8));
+    }
 }
