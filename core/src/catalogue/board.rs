@@ -234,6 +234,8 @@ mod tests {
         let refused = "column Wages (yuan) reads what no board shows".to_owned();
         assert!(reasons(str::to_owned).contains(&refused));
         assert!(reasons(|board| board.replace("l.lines", "l . lines")).contains(&refused));
+        let other_name = |board: &str| board.replace("map(l, l.lines", "map(f, f.lines");
+        assert!(reasons(other_name).contains(&refused));
         let counted = |board: &str| board.replacen("l.lines.map(w, w.amount).sum()", "1", 1);
         assert!(!reasons(counted).contains(&refused), "their number is no wage");
     }
