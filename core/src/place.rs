@@ -199,9 +199,16 @@ impl Tree {
         false
     }
 
-    /// The known place with that newest code.
+    /// Places that no merge has ended.
+    pub fn standing(&self) -> impl Iterator<Item = &Place> {
+        let merged = self.merged();
+        self.places.values().filter(move |place| !merged.contains_key(&place.id))
+    }
+
+    /// The known place with that newest code: one that stands before one that ended.
     pub fn by_code(&self, code: &str) -> Option<&Place> {
-        self.places.values().find(|place| place.code() == code)
+        let has = |place: &&Place| place.code() == code;
+        self.standing().find(has).or_else(|| self.places.values().find(has))
     }
 
     /// The names from the city down to `id`, joined, for people.

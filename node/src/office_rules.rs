@@ -9,7 +9,6 @@ use taizhang_core::catalogue::{Severity, Text};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{Level, PlaceId, SliceId};
 use taizhang_core::place::Tree;
-use taizhang_core::place::event::PlaceEvent;
 use taizhang_core::place::import::nests;
 use taizhang_core::record::value::Value;
 use taizhang_core::time::{Date, UtcMillis};
@@ -25,7 +24,7 @@ const PLANS: &str = "implementation_plan_filing";
 pub const REVEALED_MAX: usize = 30;
 /// Time in which they are counted: a day, in milliseconds.
 pub const REVEALED_WITHIN_MS: i64 = 24 * 3_600_000;
-/// Places named one by one by a rule; more are counted by the pages of health.
+/// Places named one by one by each rule; more are counted by the pages of health.
 const NAMED_MAX: usize = 50;
 
 /// Something found about an office.
@@ -54,14 +53,9 @@ fn found(
 /// Codes that do not continue their parent's, codes used twice, and places that ended without a
 /// successor (R-REG-01 to 03).
 pub fn tree_findings(tree: &Tree, day: Date) -> Vec<OfficeFinding> {
-    let merges = tree.history().events().filter_map(|event| match &event.event {
-        PlaceEvent::Merge { place, into } => Some((*place, *into)),
-        _ => None,
-    });
-    let merged: BTreeMap<PlaceId, PlaceId> = merges.collect();
     let mut all = Vec::new();
     let mut by_code: BTreeMap<&str, Vec<PlaceId>> = BTreeMap::new();
-    for place in tree.iter().filter(|place| !merged.contains_key(&place.id)) {
+    for place in tree.standing() {
         by_code.entry(place.code_on(day)).or_default().push(place.id);
         let parent = tree.parent(place.id).and_then(|id| tree.place(id));
         if let Some(parent) = parent
@@ -89,7 +83,7 @@ pub fn tree_findings(tree: &Tree, day: Date) -> Vec<OfficeFinding> {
             )
         }));
     }
-    for (place, into) in merged {
+    for (place, into) in tree.merged() {
         if tree.place(into).is_none() {
             let (zh, en) = ("已撤并,但没有承接单位", "ended without a successor");
             all.push(found("R-REG-03", Severity::Violation, place, zh.into(), en.into()));
@@ -98,10 +92,8 @@ pub fn tree_findings(tree: &Tree, day: Date) -> Vec<OfficeFinding> {
     all
 }
 
-/// Parameters whose versions leave a gap before their first day, or give two values for one day
-/// (R-PAR-02).
+/// Parameters without a value until the first of their versions, and two values for one day (R-PAR-02).
 pub fn policy_findings(directives: &Directives, today: Date) -> Vec<OfficeFinding> {
-    let today = today.to_string();
     let mut all = Vec::new();
     for (place, versions) in &directives.policies {
         let mut days: BTreeMap<&str, BTreeMap<&str, BTreeSet<String>>> = BTreeMap::new();
@@ -124,8 +116,8 @@ pub fn policy_findings(directives: &Directives, today: Date) -> Vec<OfficeFindin
                 ));
             }
             if let Some((first, _)) = days.first_key_value()
-                && **first > *today
-                && days.len() == 1
+                && **first > *today.to_string()
+                && directives.param(param, *place, today).value.is_none()
             {
                 all.push(found(
                     "R-PAR-02",
@@ -192,21 +184,27 @@ pub fn clock_findings(skews: &[(PlaceId, i64)], allowed_minutes: i64) -> Vec<Off
         .collect()
 }
 
+/// The record of which a line of the audit speaks; the line itself if it names none.
+fn record_in(text: &str) -> &str {
+    let named = text.rsplit_once("record ").and_then(|(_, rest)| rest.split(' ').next());
+    named.unwrap_or(text)
+}
+
 /// Logins that revealed more records within a day than casework needs (R-PRV-01), from lines of the
-/// audit: when, and what it says.
+/// audit: when, and what it says. Who looks at a record twice has looked at one.
 pub fn disclosure_findings(
     lines: &[(UtcMillis, String)],
     own: PlaceId,
     now: UtcMillis,
 ) -> Vec<OfficeFinding> {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for (time, text) in lines.iter().filter(|(time, _)| now.since(*time) <= REVEALED_WITHIN_MS) {
-        debug_assert!(time.0 > 0, "the audit dates its lines");
-        if let Some((login, _)) = text.split_once(" saw ") {
-            *counts.entry(login).or_default() += 1;
+    let mut records: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (_, text) in lines.iter().filter(|(time, _)| now.since(*time) <= REVEALED_WITHIN_MS) {
+        if let Some((login, seen)) = text.split_once(" saw ") {
+            records.entry(login).or_default().insert(record_in(seen));
         }
     }
-    let many = counts.into_iter().filter(|(_, count)| *count > REVEALED_MAX);
+    let counts = records.into_iter().map(|(login, seen)| (login, seen.len()));
+    let many = counts.filter(|(_, count)| *count > REVEALED_MAX);
     many.map(|(login, count)| {
         found(
             "R-PRV-01",
@@ -274,9 +272,19 @@ impl Replica {
         all.extend(disclosure_findings(&seen, own, now));
         all.retain(|one| directives.tree.is_above_or_same(under, one.place));
         all.sort_by(|one, two| (one.rule, one.place).cmp(&(two.rule, two.place)));
-        all.truncate(NAMED_MAX);
-        Ok(all)
+        Ok(named(all))
     }
+}
+
+/// The first [`NAMED_MAX`] of each rule, so that none hides the others.
+fn named(mut all: Vec<OfficeFinding>) -> Vec<OfficeFinding> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    all.retain(|one| {
+        let count = counts.entry(one.rule).or_default();
+        *count += 1;
+        *count <= NAMED_MAX
+    });
+    all
 }
 
 #[cfg(test)]
@@ -284,7 +292,7 @@ mod tests {
     use super::*;
 
     use taizhang_core::id::{Actor, AuthorId, Epoch, Level, RecordId, SealKey, SliceId};
-    use taizhang_core::place::event::DatedEvent;
+    use taizhang_core::place::event::{DatedEvent, PlaceEvent};
     use taizhang_core::place::{Dated, Place};
 
     const NOW: UtcMillis = UtcMillis(1_530_000_000_000);
@@ -344,14 +352,33 @@ mod tests {
     }
 
     #[test]
-    fn a_day_of_many_looks_is_named_and_many_days_of_few_are_not() {
+    fn a_day_of_many_looks_is_named_and_many_looks_at_one_record_are_not() {
         let own = PlaceId([1; 8]);
-        let line = |age: i64| (NOW.plus(-age), "clerk saw record 00".to_owned());
-        let lines = |count: usize, age: i64| vec![line(age); count];
+        let lines = |count: usize, age: i64| -> Vec<(UtcMillis, String)> {
+            let line = |nth| (NOW.plus(-age), format!("clerk saw record {nth:032x}"));
+            (0..count).map(line).collect()
+        };
         let named = |lines: Vec<_>| disclosure_findings(&lines, own, NOW).len();
         assert_eq!(named(lines(REVEALED_MAX, 0)), 0);
         assert_eq!(named(lines(REVEALED_MAX + 1, 0)), 1);
-        let old = [lines(REVEALED_MAX, 0), lines(9, REVEALED_WITHIN_MS + 1)].concat();
-        assert_eq!(named(old), 0);
+        let old = [lines(REVEALED_MAX, 0), lines(REVEALED_MAX + 9, REVEALED_WITHIN_MS + 1)];
+        assert_eq!(named(old.concat()), 0);
+        let again = vec![lines(1, 0); REVEALED_MAX + 9];
+        assert_eq!(named(again.concat()), 0);
+        let photo = (NOW, format!("clerk saw photo ab12 of record {:032x}", 1));
+        assert_eq!(named([lines(REVEALED_MAX, 0), vec![photo]].concat()), 0);
+        let never = (UtcMillis(0), "clerk saw record 00".to_owned());
+        assert_eq!(named(vec![never]), 0, "a clock that was never set is no reason to stop");
+    }
+
+    #[test]
+    fn no_rule_hides_the_others() {
+        let of = |rule: &'static str, count: usize| {
+            let one = found(rule, Severity::Warn, PlaceId([1; 8]), "甲".into(), "a".into());
+            vec![one; count]
+        };
+        let all = named([of("R-REG-01", NAMED_MAX + 9), of("R-SYN-02", 2)].concat());
+        let count = |rule: &str| all.iter().filter(|one| one.rule == rule).count();
+        assert_eq!((count("R-REG-01"), count("R-SYN-02")), (NAMED_MAX, 2));
     }
 }

@@ -3,19 +3,19 @@
 //!
 //! Everything here is evaluated on snapshots of readers, a step at a time and off the engine's thread; nothing
 //! is written. Only ledgers whose rules name a changed parameter are looked at, and of their rows only
-//! those for whose business date the value changes.
+//! those for whose business date the value changes; then those whose rules read a figure that this moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use taizhang_core::catalogue::{Ledger, Rule};
+use taizhang_core::catalogue::{Catalogue, Ledger, Rule, Uses};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{Level, PlaceId, RecordId, SliceId};
 use taizhang_core::policy::{InForce, PolicyVersion};
 use taizhang_core::record::fold::Row;
 use taizhang_core::record::value::Value;
 use taizhang_core::rules::figures::Additions;
-use taizhang_core::rules::{Evaluator, Outcome};
+use taizhang_core::rules::{Evaluator, Outcome, Surroundings};
 use taizhang_core::time::{Date, UtcMillis};
 
 use crate::driver::{Replica, clock};
@@ -240,11 +240,52 @@ pub fn locals(before: &Directives, after: &Directives, draft: &Draft) -> Vec<Loc
     found
 }
 
-/// The rules of a ledger that name one of some parameters.
-fn rules_of<'a>(ledger: &'a Ledger, params: &[String]) -> Vec<&'a Rule> {
-    let names = |rule: &Rule| rule.params.iter().any(|param| params.contains(param));
-    let rules = ledger.rules.iter().filter(|rule| !rule.about_place && names(rule));
-    rules.map(|rule| &**rule).collect()
+fn names(rule: &Rule, params: &[String]) -> bool {
+    !rule.about_place && rule.params.iter().any(|param| params.contains(param))
+}
+
+/// Figures that a change of some parameters may move: those of ledgers whose rules name one.
+fn movable(catalogue: &Catalogue, params: &[String]) -> BTreeSet<String> {
+    let named = |ledger: &&Arc<Ledger>| ledger.rules.iter().any(|rule| names(rule, params));
+    let ledgers = catalogue.ledgers_for_people().filter(named);
+    ledgers.flat_map(|ledger| ledger.indicators.iter().map(|one| one.id.clone())).collect()
+}
+
+/// Differences of standing figures, by place and indicator.
+type Moved = BTreeMap<(PlaceId, String), i64>;
+
+/// What rules may ask, with figures as far as they have moved.
+struct Asked<'a> {
+    around: Around<'a>,
+    moved: Option<&'a Moved>,
+}
+
+impl Surroundings for Asked<'_> {
+    fn related(&self, subject: Option<(&Row, RecordId)>, uses: &Uses) -> Vec<(RecordId, Row)> {
+        self.around.related(subject, uses)
+    }
+
+    fn param(&self, id: &str, day: Date) -> Option<Value> {
+        self.around.param(id, day)
+    }
+
+    fn is_set(&self, id: &str) -> bool {
+        self.around.is_set(id)
+    }
+
+    fn ledger(&self, id: &str) -> Option<Arc<Ledger>> {
+        self.around.ledger(id)
+    }
+
+    fn knows_below(&self) -> bool {
+        self.around.knows_below()
+    }
+
+    fn figure(&self, id: &str) -> i64 {
+        let key = (self.around.slice.place, id.to_owned());
+        let moved = self.moved.and_then(|moved| moved.get(&key)).copied();
+        self.around.figure(id).saturating_add(moved.unwrap_or(0))
+    }
 }
 
 /// One ledger of one place.
@@ -260,6 +301,10 @@ struct Work {
     before: Arc<Directives>,
     after: Directives,
     params: Vec<String>,
+    /// Figures that the draft may move.
+    movable: BTreeSet<String>,
+    /// Those that it moves.
+    moved: Moved,
     as_of: Date,
     evaluator: Evaluator,
     found: Preview,
@@ -269,25 +314,38 @@ impl Work {
     fn new(replica: &Replica, draft: &Draft, now: UtcMillis) -> Self {
         let before = replica.directives();
         let level = replica.identity().checked.name.level();
+        let params: Vec<String> = draft.policy.values.keys().cloned().collect();
         Self {
             own: replica.place(),
             place: draft.place,
             after: draft.published_in(&before, level),
+            movable: movable(&before.catalogue, &params),
+            moved: Moved::new(),
             before,
-            params: draft.policy.values.keys().cloned().collect(),
+            params,
             as_of: now.date(),
             evaluator: Evaluator::default(),
             found: Preview { started: now, ..Preview::default() },
         }
     }
 
-    /// What is to be looked at: places below the office, ledger by ledger; every n-th of them if all
-    /// would be too much.
+    fn reads_movable(&self, rule: &Rule) -> bool {
+        !rule.about_place && rule.figures.iter().any(|id| self.movable.contains(id))
+    }
+
+    /// The rules of a ledger that name one of the parameters, or read a figure that these may move.
+    fn rules_of<'a>(&self, ledger: &'a Ledger) -> Vec<&'a Rule> {
+        let rules = ledger.rules.iter().map(|rule| &**rule);
+        rules.filter(|rule| names(rule, &self.params) || self.reads_movable(rule)).collect()
+    }
+
+    /// What is to be looked at: places below the office, ledger by ledger, those that read figures last;
+    /// every n-th of them if all would be too much.
     fn parts(&mut self, reader: &Reader<'_>) -> Result<Vec<Part>, StoreError> {
         let mut parts = Vec::new();
         let catalogue = Arc::clone(&self.before.catalogue);
         for ledger in catalogue.ledgers_for_people() {
-            if rules_of(ledger, &self.params).is_empty() {
+            if self.rules_of(ledger).is_empty() {
                 continue;
             }
             for (place, count) in reader.lookup().places_with(&ledger.id)? {
@@ -298,6 +356,7 @@ impl Work {
                 }
             }
         }
+        parts.sort_by_key(|part| part.ledger.rules.iter().any(|rule| self.reads_movable(rule)));
         let every = usize::try_from(self.found.total.div_ceil(ROWS_MAX)).unwrap_or(1).max(1);
         self.found.is_sample = every > 1;
         Ok(parts.into_iter().step_by(every).collect())
@@ -315,17 +374,22 @@ impl Work {
         Ok(())
     }
 
-    /// Whether any value changes for the row's own business date.
+    /// Whether any value changes for the row's own business date, or a figure that its rules read.
     fn is_affected(&self, part: &Part, row: &Row) -> bool {
         let (day, place) = (row.business_date(&part.ledger), part.slice.place);
+        let has_moved = |id: &String| {
+            self.moved.get(&(place, id.clone())).is_some_and(|difference| *difference != 0)
+        };
+        let mut read = part.ledger.rules.iter().flat_map(|rule| &rule.figures);
         self.params.iter().any(|id| {
             self.before.param(id, place, day).value != self.after.param(id, place, day).value
-        })
+        }) || read.any(has_moved)
     }
 
-    fn around<'a>(&'a self, lookup: Lookup<'a>, after: bool, slice: SliceId) -> Around<'a> {
+    fn around<'a>(&'a self, lookup: Lookup<'a>, after: bool, slice: SliceId) -> Asked<'a> {
         let directives = if after { &self.after } else { &*self.before };
-        Around { store: lookup, directives, own: self.own, slice }
+        let around = Around { store: lookup, directives, own: self.own, slice };
+        Asked { around, moved: after.then_some(&self.moved) }
     }
 
     fn row(
@@ -338,7 +402,7 @@ impl Work {
         let ledger = part.ledger.as_ref();
         let day = row.business_date(ledger);
         let (mut gained, mut lost) = (Vec::new(), Vec::new());
-        for rule in rules_of(ledger, &self.params) {
+        for rule in self.rules_of(ledger) {
             let [before, after] = [false, true].map(|after| {
                 let around = self.around(reader.lookup(), after, part.slice);
                 let subject = Some((ledger, row, id));
@@ -357,8 +421,8 @@ impl Work {
         self.note(reader, part, id, gained, lost)
     }
 
-    /// Moves the figures of the office by what a row would add otherwise. Counts of different values
-    /// need their whole slice, and are left out.
+    /// Moves the figures of the office, and those that rules read, by what a row would add otherwise. Counts
+    /// of different values need their whole slice, and are left out.
     fn figures(
         &mut self,
         lookup: Lookup<'_>,
@@ -377,14 +441,20 @@ impl Work {
         }
         let place = part.slice.place;
         let twins = twins_of(lookup, &self.before, place, id, ledger, row)?;
-        let depth = |place| self.before.tree.path(place).len();
-        let distance = depth(place).saturating_sub(depth(self.place));
-        if distance >= reach(&self.before, place, &twins) {
-            return Ok(());
-        }
+        let path = self.before.tree.path(place);
+        let counted = path.iter().rev().take(reach(&self.before, place, &twins));
+        let counted: Vec<PlaceId> = counted.copied().collect();
         for (additions, sign) in [(after, 1), (before, -1)] {
             for (at, value) in additions.into_iter().filter(|(at, _)| at.value.is_empty()) {
-                *self.found.figures.entry(at.indicator).or_default() += sign * value;
+                if at.period.is_empty() && self.movable.contains(&at.indicator) {
+                    for place in &counted {
+                        let moved = self.moved.entry((*place, at.indicator.clone())).or_default();
+                        *moved += sign * value;
+                    }
+                }
+                if counted.contains(&self.place) {
+                    *self.found.figures.entry(at.indicator).or_default() += sign * value;
+                }
             }
         }
         Ok(())

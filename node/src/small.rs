@@ -33,9 +33,17 @@ impl<'a> Small<'a> {
     /// there everything shows.
     pub fn at(directives: &'a Directives, office: PlaceId, day: Date) -> Self {
         let level = directives.tree.place(office).map_or(Level::City, |place| place.level);
+        if level >= Level::County {
+            Self::for_strangers(directives, office, day)
+        } else {
+            Self { catalogue: &directives.catalogue, least: 0 }
+        }
+    }
+
+    /// The same for whoever has no account, at any office.
+    pub fn for_strangers(directives: &'a Directives, office: PlaceId, day: Date) -> Self {
         let found = directives.param(PARAM, office, day).value.as_ref().and_then(Value::as_int);
-        let least = if level >= Level::County { found.unwrap_or(0) } else { 0 };
-        Self { catalogue: &directives.catalogue, least }
+        Self { catalogue: &directives.catalogue, least: found.unwrap_or(0) }
     }
 
     /// An indicator by its id.
@@ -72,6 +80,11 @@ impl<'a> Small<'a> {
 
     /// Whether a sum of these indicators does not show.
     pub fn hides(&self, indicators: &[String], value: i64) -> bool {
-        (1..self.least).contains(&value) && self.is_close(indicators)
+        self.is_too_few(value) && self.is_close(indicators)
+    }
+
+    /// Whether so many people are few enough to be known by name.
+    pub fn is_too_few(&self, people: i64) -> bool {
+        (1..self.least).contains(&people)
     }
 }

@@ -50,7 +50,7 @@ use std::sync::Arc;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use axum::{Router, middleware, routing};
+use axum::{Extension, Router, middleware, routing};
 
 use crate::driver::Replica;
 use crate::engine::command::CommandError;
@@ -170,6 +170,7 @@ pub fn router(replica: Replica, site: Site) -> Router {
     all()
         .fallback(nowhere)
         .layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX))
+        .layer(Extension(Arc::<board::Boards>::default()))
         .layer(middleware::from_fn_with_state(gate, access::guard))
         .with_state(replica)
 }

@@ -36,8 +36,8 @@ pub(super) const LIST: &[Scenario] = &[
         number: 8,
         title: ("行政村合并、乡镇更名改码", "A village is merged, a township renamed and re-coded"),
         outcome: (
-            "断网的村继续按原单位工作,恢复后其记录随区划编号(不靠代码)归到新单位;合并后的村持有原村全部台账,原村的电脑在停用前仍可录入。",
-            "A village that was off-line goes on, and its records follow the place, never the code; the successor holds the whole ledger of the merged village, whose PC may write until it is retired.",
+            "断网的村继续按原单位工作,恢复后其记录随区划编号(不靠代码)归到新单位;合并后的村持有原村全部台账,原村的电脑在停用前仍可录入。原村的代码不再给别的区划用。",
+            "A village that was off-line goes on, and its records follow the place, never the code; the successor holds the whole ledger of the merged village, whose PC may write until it is retired. The merged village's code is given to no other place.",
         ),
         play: places_change,
     },

@@ -84,3 +84,20 @@ fn a_merged_village_is_certified_by_its_township() {
     assert!(world.settle(3000));
     assert!(shown(&world, 0, record, "head_name").is_some());
 }
+
+/// Goal: old sheets and papers name the code of a merged place, so no other place gets it (R-REG-02).
+#[test]
+fn the_code_of_a_merged_place_is_not_used_again() {
+    let mut world = World::new(32, 5, None);
+    let (village, merged) = (PlaceId([5; 8]), PlaceId([6; 8]));
+    let code = world.engine(0).directives.tree.place(merged).unwrap().code().to_owned();
+    let publish = |world: &mut World, event: PlaceEvent| {
+        world.job(0, |engine, now| engine.place_event(event, "2018-06-10", &clerk(), now))
+    };
+    publish(&mut world, PlaceEvent::Merge { place: merged, into: village }).unwrap();
+    assert!(world.settle(2000));
+    let refused = publish(&mut world, PlaceEvent::Recode { place: village, code }).unwrap_err();
+    assert!(refused.contains("R-REG-02"), "{refused}");
+    let free = PlaceEvent::Recode { place: village, code: "411426203299".into() };
+    publish(&mut world, free).unwrap();
+}

@@ -461,6 +461,62 @@ async fn a_preview_says_what_publishing_then_does() {
     replica.close();
 }
 
+/// Goal: the preview follows a value into the figures that it moves, and into the rules that read these.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_sees_rules_that_read_figures() {
+    let mut world = World::new(98, 5, None);
+    let household = world.household(VILLAGE, "张三");
+    let helper = world.contact(VILLAGE, "王五").to_string();
+    world.set(VILLAGE, household, "helper", &helper);
+    let of = household.to_string();
+    let head = [
+        ("household", of.as_str()),
+        ("name", "张三"),
+        ("id_no", "41149919520307002X"),
+        ("relation", "head"),
+        ("living", "registered"),
+        ("health", "healthy"),
+        ("labour", "ordinary"),
+    ];
+    world.create(VILLAGE, "household_member", &head);
+    let profile = [
+        ("name", "样本村"),
+        ("surveyed_on", "2018-05-31"),
+        ("population", "1200"),
+        ("households", "300"),
+        ("sewer_covered", "false"),
+    ];
+    world.create(VILLAGE, "village_profile", &profile);
+    assert!(world.settle(5000));
+    let list = |engine: &mut taizhang_node::engine::Engine, now| {
+        engine.act(household, "listed", "按规定", &clerk(), now)
+    };
+    world.job(COUNTY, list).unwrap();
+    let all = Value::Text("exited".into());
+    let policy = NewPolicy {
+        doc_no: "商政〔2018〕2号".into(),
+        title: "应覆盖户".into(),
+        effective_from: "2018-04-01".into(),
+        values: BTreeMap::from([("income_measure_population".to_owned(), all)]),
+    };
+    let draft = NewDraft { policy, note: String::new(), withdraws: None };
+    let draft = |engine: &mut taizhang_node::engine::Engine, now| {
+        engine.draft_policy(&draft, &person("甲"), now)
+    };
+    let id = world.job(CITY, draft).unwrap();
+    assert!(world.settle(5000));
+    let draft = read(&mut world, CITY, id);
+    let replica = Replica::start(world.replicas[CITY].engine.take().unwrap()).unwrap();
+    let preview = tokio::task::block_in_place(|| replica.previewed(&draft, START, |_| {})).unwrap();
+    let failed = |rule: &str| preview.rules.get(&(rule.to_owned(), Outcome::Failed)).copied();
+    let one = Some(Tally { gained: 0, lost: 1 });
+    assert_eq!(failed("R-INC-01"), one, "the household needs no measures any more");
+    assert_eq!(failed("R-INC-01A"), one, "so the village has no household without enough");
+    assert_eq!(preview.touched, 2);
+    assert_eq!(preview.figures.get("hh_ge_min"), Some(&1));
+    replica.close();
+}
+
 /// Goal: an office shows a place as applied only after that place's own log holds the version; a place that is cut off
 /// stays silent until it is healed, and then everything is complete.
 #[test]

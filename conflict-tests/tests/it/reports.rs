@@ -363,17 +363,24 @@ fn what_is_not_over_or_not_declared_is_not_frozen() {
     assert!(Date::parse("2018-05-31").is_some_and(|day| day < stage.world.now.date()));
 }
 
-/// Days of grace: data still enter until the last of them, so the report is frozen on the day after it.
+/// Days of grace: data still enter until the last of them, so the report is frozen on the day after it; on the day
+/// on which it is due it can always be.
 #[test]
 fn a_report_waits_for_the_days_of_grace() {
-    let mut stage = may();
-    let (from, days) = ("2018-05-01", "late_data_grace_days");
-    stage.world.publish_from(CITY, "试办〔2018〕9号", from, days, 5).unwrap();
-    stage.sync();
-    let refused = try_freeze(&mut stage, COUNTY, "2018-05", "").unwrap_err();
-    assert!(refused.contains("from 2018-06-06"), "{refused}");
-    stage.date("2018-06-06");
-    try_freeze(&mut stage, COUNTY, "2018-05", "").unwrap();
+    let mut stage = Stage::new(7, Weather::default());
+    let days = "late_data_grace_days";
+    stage.world.publish_from(CITY, "试办〔2018〕9号", "2018-05-01", days, 3).unwrap();
+    stage.world.publish_from(CITY, "试办〔2018〕10号", "2018-06-01", days, 31).unwrap();
+    for (period, early, first) in
+        [("2018-05", "2018-06-02", "2018-06-04"), ("2018-06", "2018-07-04", "2018-07-05")]
+    {
+        stage.date(early);
+        stage.sync();
+        let refused = try_freeze(&mut stage, COUNTY, period, "").unwrap_err();
+        assert!(refused.contains(&format!("from {first}")), "{refused}");
+        stage.date(first);
+        try_freeze(&mut stage, COUNTY, period, "").unwrap();
+    }
 }
 
 /// Every declared report can be made of an empty city and of a filled one.

@@ -6,12 +6,14 @@ use std::process::Command;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use calamine::{Data, Reader as _, Xlsx, open_workbook};
-use conflict_tests::world::{World, clerk};
+use conflict_tests::world::{World, clerk, household};
 use rust_xlsxwriter::{Format, Formula, Workbook};
-use taizhang_core::id::{Level, hex};
+use serde_json::{Value, json};
+use taizhang_core::id::{Level, RecordId, hex};
 use taizhang_node::account::Duty;
 use taizhang_node::driver::Replica;
 use taizhang_node::ops::account::{AccountRequest, NewAccount};
+use taizhang_node::ops::import::import;
 use taizhang_node::ops::sheet_import::{Asker, Outcome, prepare, remember};
 use taizhang_node::ops::silent;
 use taizhang_node::store::read::ListQuery;
@@ -260,4 +262,92 @@ async fn an_exported_table_opens_elsewhere_with_equal_values() {
     assert!(converted.status.success(), "{converted:?}");
     let csv = std::fs::read_to_string(office.path("out.csv")).unwrap();
     assert!(csv.contains("=HYPERLINK(1)") && csv.contains("1,234.50"), "{csv}");
+}
+
+/// Imports lines at an office.
+async fn import_lines(replica: &Replica, lines: &[Value]) -> Result<Value, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lines.jsonl");
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    std::fs::write(&path, text).unwrap();
+    let done = import(replica, &path, "", false, clerk(), silent()).await;
+    done.map_err(|error| error.to_string())
+}
+
+/// Goal: `@name` means a record of the same place and of the ledger that the field refers to, never another's.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_in_an_import_stay_in_their_place_and_ledger() {
+    let mut world = World::new(95, 5, None);
+    assert!(world.settle(3000));
+    let replica = Replica::start(world.replicas[2].engine.take().unwrap()).unwrap();
+    let (one, other) = ("411426203201", "411426203202");
+    let shop = |alias: &str, place: &str| {
+        let fields = json!({"name": "服装车间"});
+        json!({"ledger": "workshop", "id": alias, "place": place, "fields": fields})
+    };
+    let talent = |alias: &str, place: &str, shop: &str| {
+        let fields = json!({
+            "name": "张三", "supplied_on": "2018-05-01", "industry": "服装", "workshop": shop
+        });
+        json!({"ledger": "outside_talent", "id": alias, "place": place, "fields": fields})
+    };
+    let lines = [
+        shop("shop", one),
+        shop("shop", other),
+        talent("first", one, "@shop"),
+        talent("second", other, "@shop"),
+    ];
+    import_lines(&replica, &lines).await.unwrap();
+    let query = ListQuery { ledger: "outside_talent".into(), limit: 10, ..ListQuery::default() };
+    let (rows, _) = replica.readers().with(|reader| reader.list(&query)).unwrap();
+    let named = rows.iter().filter_map(|row| row.row.as_ref().map(|row| row.text("workshop")));
+    let named: std::collections::BTreeSet<String> = named.collect();
+    assert_eq!(named.len(), 2, "each the workshop of its own village: {named:?}");
+    let elsewhere = [shop("there", other), talent("third", one, "@there")];
+    let another = [talent("fourth", one, ""), talent("fifth", one, "@fourth")];
+    for lines in [elsewhere, another] {
+        let refused = import_lines(&replica, &lines).await.unwrap_err();
+        assert!(refused.contains("another place or ledger"), "{refused}");
+    }
+    replica.close();
+}
+
+/// Goal: references in the lines of a log are resolved as those in fields are; a year or a choice names no record.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_in_an_import_reach_into_logs() {
+    let office = office();
+    let home = |alias: &str, head: &str| {
+        let mut fields = json!(std::collections::BTreeMap::from(household("赵六")));
+        if !head.is_empty() {
+            fields["head_member"] = head.into();
+        }
+        json!({"ledger": "poor_household", "id": alias, "fields": fields})
+    };
+    let pioneer = |who: &str| {
+        let pairs = json!([{"date": "2018-05-01", "action": "start", "household": who}]);
+        let fields = json!({
+            "name": "王五", "pioneer_kind": "cadre", "listed_on": "2018-05-01", "measure": "供苗",
+            "pairs": pairs.to_string()
+        });
+        json!({"ledger": "pioneer", "fields": fields})
+    };
+    let member = json!({"ledger": "household_member", "id": "m", "fields": {
+        "household": "@h", "name": "赵小", "relation": "child", "health": "healthy",
+        "labour": "none", "living": "registered"
+    }});
+    let lines = [home("h", ""), member, pioneer("@h"), pioneer("张三")];
+    import_lines(&office.replica, &lines).await.unwrap();
+    let query = ListQuery { ledger: "pioneer".into(), limit: 10, ..ListQuery::default() };
+    let (rows, _) = office.replica.readers().with(|reader| reader.list(&query)).unwrap();
+    let rows: Vec<_> = rows.into_iter().filter_map(|row| row.row).collect();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let named = row.logs["pairs"][0].columns["household"].to_string();
+        assert!(named.parse::<RecordId>().is_ok(), "{named}");
+    }
+    for lines in [[pioneer("没有这户")], [home("", "child")]] {
+        let refused = import_lines(&office.replica, &lines).await.unwrap_err();
+        assert!(refused.contains("no record named"), "{refused}");
+    }
+    import_lines(&office.replica, &[home("", "赵小")]).await.unwrap();
 }

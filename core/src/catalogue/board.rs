@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::check::row_type;
 use super::expression::{Expression, Type};
-use super::{Catalogue, FieldKind, Ledger, Text, Uses};
+use super::{Catalogue, Field, FieldKind, Ledger, Text, Uses};
 use crate::id::SliceKind;
 
 /// What a column shows.
@@ -29,6 +29,8 @@ pub struct BoardColumn {
     pub label: Text,
     /// What stands in it.
     pub shows: Shows,
+    /// Whether it counts people so closely that small numbers of them do not show (R-PRV-02).
+    pub is_small: bool,
 }
 
 /// A table of records.
@@ -48,6 +50,37 @@ pub struct Board {
     pub public: bool,
 }
 
+impl Board {
+    /// Whether the numbers of a column read a field that is hidden: of the row, or of related ones.
+    pub fn tells(
+        &self,
+        column: &BoardColumn,
+        ledger: &Ledger,
+        catalogue: &Catalogue,
+        is_hidden: &dyn Fn(&Field) -> bool,
+    ) -> bool {
+        let reads = |one: &Expression| self.reads(one, ledger, catalogue, is_hidden);
+        match &column.shows {
+            Shows::Field(_) => false,
+            Shows::Number(number) => reads(number),
+            Shows::Share(number, per) => reads(number) || reads(per),
+        }
+    }
+
+    fn reads(
+        &self,
+        expression: &Expression,
+        ledger: &Ledger,
+        catalogue: &Catalogue,
+        is_hidden: &dyn Fn(&Field) -> bool,
+    ) -> bool {
+        let own = |field: &Field| is_hidden(field) && expression.reads(&field.id);
+        let other = |field: &Field| is_hidden(field) && expression.selects(&field.id);
+        let mut related = self.uses.values().filter_map(|uses| catalogue.ledger(&uses.ledger));
+        ledger.fields.iter().any(own) || related.any(|one| one.fields.iter().any(other))
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawColumn {
@@ -56,6 +89,8 @@ struct RawColumn {
     show: Option<String>,
     number: Option<String>,
     per: Option<String>,
+    #[serde(default)]
+    small: bool,
 }
 
 #[derive(Deserialize)]
@@ -102,6 +137,9 @@ impl RawBoard {
 
 fn column(raw: RawColumn) -> Result<BoardColumn, String> {
     let label = Text { zh: raw.zh, en: raw.en };
+    if raw.small && raw.number.is_none() {
+        return Err(format!("column {}: only a number counts people", label.en));
+    }
     let shows = match (raw.show, raw.number, raw.per) {
         (Some(field), None, None) => Shows::Field(field),
         (None, Some(number), None) => Shows::Number(Expression::compile(&number)?),
@@ -110,7 +148,7 @@ fn column(raw: RawColumn) -> Result<BoardColumn, String> {
         }
         _ => return Err(format!("column {}: `show`, or `number` with or without `per`", label.en)),
     };
-    Ok(BoardColumn { label, shows })
+    Ok(BoardColumn { label, shows, is_small: raw.small })
 }
 
 /// What is wrong with a board: `scope` holds the names of the ledger's row.
@@ -123,6 +161,10 @@ pub(super) fn check(
     match board.filter.check(&scope)? {
         Type::Bool | Type::Any => {}
         _ => return Err("`where` is no truth value".into()),
+    }
+    let personal = |field: &Field| field.privacy > 1;
+    if board.public && board.reads(&board.filter, ledger, catalogue, &personal) {
+        return Err("`where` reads what no board shows".into());
     }
     for (name, uses) in &board.uses {
         let related = catalogue.ledger(&uses.ledger);
@@ -147,9 +189,9 @@ pub(super) fn check(
                 Type::Int | Type::Any => {}
                 _ => return Err(format!("`{}` is no whole number", number.source())),
             }
-            if board.public && reads_personal(number, board, ledger, catalogue) {
-                return Err(format!("`{}` reads what no board shows", number.source()));
-            }
+        }
+        if board.public && board.tells(column, ledger, catalogue, &personal) {
+            return Err(format!("column {} reads what no board shows", column.label.en));
         }
     }
     Ok(())
@@ -169,18 +211,32 @@ fn shows_field(id: &str, ledger: &Ledger, public: bool) -> Result<(), String> {
     }
 }
 
-/// Whether a number of a public board adds up anything of people but their count.
-fn reads_personal(
-    number: &Expression,
-    board: &Board,
-    ledger: &Ledger,
-    catalogue: &Catalogue,
-) -> bool {
-    let related = board.uses.values().filter_map(|uses| catalogue.ledger(&uses.ledger));
-    let all = related.map(|one| &**one).chain([ledger]);
-    let mut hidden = all.flat_map(|one| one.fields.iter().filter(|field| field.privacy > 1));
-    hidden.any(|field| {
-        let selected = format!(".{}", field.id);
-        number.reads(&field.id) || number.source().contains(&selected)
-    })
+#[cfg(test)]
+mod tests {
+    use crate::catalogue::parse::parse;
+
+    /// What the check says of the workshops' boards when the one with wages is public, its columns changed.
+    fn reasons(change: impl Fn(&str) -> String) -> Vec<String> {
+        let mut parts = crate::base_catalogue();
+        let part = parts.iter_mut().find(|part| part.source.contains("[[ledger.workshop.board]]"));
+        let part = part.unwrap();
+        let at = part.source.rfind("[[ledger.workshop.board]]").unwrap();
+        let (before, board) = part.source.split_at(at);
+        let head = "[[ledger.workshop.board]]\npublic = true";
+        part.source =
+            format!("{before}{}", change(&board.replacen("[[ledger.workshop.board]]", head, 1)));
+        let errors = parse(&parts).err().unwrap_or_default();
+        errors.into_iter().map(|error| error.reason).collect()
+    }
+
+    #[test]
+    fn a_public_board_reads_no_wages_however_they_are_written() {
+        let refused = "column Wages (yuan) reads what no board shows".to_owned();
+        assert!(reasons(str::to_owned).contains(&refused));
+        assert!(reasons(|board| board.replace("l.lines", "l . lines")).contains(&refused));
+        let other_name = |board: &str| board.replace("map(l, l.lines", "map(f, f.lines");
+        assert!(reasons(other_name).contains(&refused));
+        let counted = |board: &str| board.replacen("l.lines.map(w, w.amount).sum()", "1", 1);
+        assert!(!reasons(counted).contains(&refused), "their number is no wage");
+    }
 }

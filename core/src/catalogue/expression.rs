@@ -175,6 +175,18 @@ impl Expression {
 }
 
 impl Expression {
+    /// Whether a part of that name is read of anything, a loop's `p` and `f` included.
+    pub fn selects(&self, field: &str) -> bool {
+        let mut open = vec![self.program.expression()];
+        while let Some(node) = open.pop() {
+            if matches!(&node.expr, Expr::Select(select) if select.field == field) {
+                return true;
+            }
+            children(node, &mut |child| open.push(child));
+        }
+        false
+    }
+
     /// Evaluates to a whole number; null is 0.
     ///
     /// # Errors

@@ -209,6 +209,15 @@ impl Tree {
         found
     }
 
+    /// Places that a merge ended, and their successors.
+    pub fn merged(&self) -> BTreeMap<PlaceId, PlaceId> {
+        let merges = self.history.events().filter_map(|event| match event.event {
+            PlaceEvent::Merge { place, into } => Some((place, into)),
+            _ => None,
+        });
+        merges.collect()
+    }
+
     /// Places with another parent than at first.
     pub fn moved_places(&self) -> impl Iterator<Item = PlaceId> {
         self.history.eras.keys().copied()

@@ -8,10 +8,11 @@ use super::{
     Evaluator, Finding, Outcome, Surroundings, add, cel_list, figures_map, line_map, params_map,
     row_map, step_map,
 };
-use crate::catalogue::board::Shows;
+use crate::catalogue::board::{BoardColumn, Shows};
 use crate::catalogue::expression::Expression;
 use crate::catalogue::{Board, FieldKind, Indicator, Ledger, Measure, When};
 use crate::id::RecordId;
+use crate::limits;
 use crate::record::fold::Row;
 use crate::record::state::Step;
 use crate::record::value::Value;
@@ -114,29 +115,37 @@ fn may_count(indicator: &Indicator, row: &Row) -> bool {
 }
 
 impl Evaluator {
-    /// What the numbers of a board's column come to for a row: a number, or a number and what it is a share
-    /// of; none if they cannot be told.
-    pub fn number_of(
+    /// What the numbers of a board come to for a row, column by column: a number, or a number and what it is
+    /// a share of; none for a field, and if they cannot be told.
+    pub fn numbers_of(
         &self,
-        (board, shows): (&Board, &Shows),
+        board: &Board,
         (ledger, row, id): (&Ledger, &Row, RecordId),
         around: &dyn Surroundings,
         as_of: Date,
-    ) -> Option<(i64, Option<i64>)> {
+    ) -> Vec<Option<(i64, Option<i64>)>> {
+        let of_field = |column: &BoardColumn| matches!(column.shows, Shows::Field(_));
+        let unknown = vec![None; board.columns.len()];
+        if board.columns.iter().all(of_field) {
+            return unknown;
+        }
         let mut context = self.context(Some((ledger, row, id)), as_of);
         for (name, uses) in &board.uses {
-            let related = around.ledger(&uses.ledger)?;
             let rows = around.related(Some((row, id)), uses);
+            let related = around.ledger(&uses.ledger);
+            let Some(related) = related.filter(|_| rows.len() <= limits::RELATED_ROWS_MAX) else {
+                return unknown;
+            };
             let rows = rows.iter().map(|(id, row)| row_map(row, *id, &related));
             add(&mut context, name, cel_list(rows));
         }
-        match shows {
+        let number = |one: &Expression| one.number(&context).ok();
+        let columns = board.columns.iter().map(|column| match &column.shows {
             Shows::Field(_) => None,
-            Shows::Number(number) => Some((number.number(&context).ok()?, None)),
-            Shows::Share(number, per) => {
-                Some((number.number(&context).ok()?, Some(per.number(&context).ok()?)))
-            }
-        }
+            Shows::Number(of) => Some((number(of)?, None)),
+            Shows::Share(of, per) => Some((number(of)?, Some(number(per)?))),
+        });
+        columns.collect()
     }
 
     /// Whether a row that stands is one of those that an expression selects.

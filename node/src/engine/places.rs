@@ -111,7 +111,8 @@ impl Engine {
         }
     }
 
-    /// That a code is free (R-REG-02) and continues that of the parent (R-REG-01).
+    /// That a code is free (R-REG-02) and continues that of the parent (R-REG-01). That of a merged place stays
+    /// its own: old sheets and papers name it.
     fn check_code(&self, code: &str, parent: Option<PlaceId>) -> Result<(), CommandError> {
         let tree = &self.directives.tree;
         if tree.by_code(code).is_some() {

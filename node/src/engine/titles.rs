@@ -130,8 +130,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The one record of a ledger with that title, or with that name in the first field of its title that
-    /// has it anywhere, among those to which rows at a place may refer.
+    /// The one record of a ledger with that title, or with that name in the first text of its title that has
+    /// it anywhere, among those to which rows at a place may refer. A year or a choice names nothing.
     ///
     /// # Errors
     ///
@@ -149,7 +149,9 @@ impl Engine {
         for slice in self.named_slices(place, &ledger) {
             found.extend(self.by_stored_title(slice, &ledger.id, title)?);
         }
-        for field in &ledger.title {
+        let is_name =
+            |id: &&String| ledger.field(id).is_some_and(|field| field.kind == FieldKind::Text);
+        for field in ledger.title.iter().filter(is_name) {
             if !found.is_empty() {
                 break;
             }
@@ -184,7 +186,7 @@ impl Engine {
     }
 
     /// The slices with records of a ledger to which rows at a place may refer.
-    fn named_slices(&self, place: PlaceId, ledger: &Ledger) -> Vec<SliceId> {
+    pub(crate) fn named_slices(&self, place: PlaceId, ledger: &Ledger) -> Vec<SliceId> {
         match ledger.slice {
             SliceKind::Ledger => vec![SliceId::ledger(place)],
             SliceKind::Directive => {

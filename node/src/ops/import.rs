@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taizhang_core::catalogue::FieldKind;
+use taizhang_core::catalogue::{FieldKind, LogColumn, Text};
 use taizhang_core::feed::entry::Person;
 use taizhang_core::id::{ImportId, PlaceId, RecordId, SliceId};
 use taizhang_core::time::UtcMillis;
@@ -24,9 +24,19 @@ const ERRORS_SHOWN: usize = 50;
 const ROWS: &str = "rows\n";
 pub(super) const PREVIEW: &str = "preview";
 
+/// Records of an import by the names under which later lines refer to them: several places may use one name.
+type Aliases = BTreeMap<String, Vec<Named>>;
+
+/// A record with such a name.
+struct Named {
+    slice: SliceId,
+    ledger: String,
+    record: RecordId,
+}
+
 /// One record to be made.
 struct Planned {
-    /// Where it stands in the file, for errors.
+    /// File and line, for errors.
     at: String,
     ledger: String,
     alias: String,
@@ -48,7 +58,8 @@ struct Line {
     fields: BTreeMap<String, Value>,
 }
 
-/// Imports a file into the own place's slice.
+/// Imports a file: a sheet into the own place's slice, lines of a jsonl file into the slices of the own place
+/// and of those below that they name.
 ///
 /// # Errors
 ///
@@ -138,7 +149,7 @@ fn make_all(
     progress: &Progress,
 ) -> Result<(), CommandError> {
     let import = ImportId(engine.random());
-    let mut aliases: BTreeMap<String, RecordId> = BTreeMap::new();
+    let mut aliases = Aliases::new();
     let mut errors = Vec::new();
     let total = planned.len() as u64;
     for (number, mut one) in planned.into_iter().enumerate() {
@@ -152,11 +163,15 @@ fn make_all(
             let kind = engine.ledger(&one.ledger)?.slice;
             let slice = SliceId { kind, place };
             let (ledger, inputs) = (one.ledger.as_str(), &one.inputs);
-            engine.create_as(id, slice, ledger, inputs, source, person, Some(import), now)
+            engine.create_as(id, slice, ledger, inputs, source, person, Some(import), now)?;
+            Ok(slice)
         });
         match result {
-            Ok(()) if one.alias.is_empty() => {}
-            Ok(()) => drop(aliases.insert(one.alias, id)),
+            Ok(_) if one.alias.is_empty() => {}
+            Ok(slice) => {
+                let named = Named { slice, ledger: one.ledger, record: id };
+                aliases.entry(one.alias).or_default().push(named);
+            }
             Err(CommandError::Store(error)) => return Err(CommandError::Store(error)),
             Err(error) => errors.push(format!("{}: {error}", one.at)),
         }
@@ -190,35 +205,84 @@ fn place_of(engine: &Engine, own: PlaceId, code: &str) -> Result<PlaceId, Comman
     }
 }
 
-/// Replaces `@name` by the record made before, and a name by the one record that bears it.
+/// Replaces `@name` by the record made before, and a name by the one record that bears it, in the columns of
+/// logs too.
 fn resolve_references(
     engine: &mut Engine,
     place: PlaceId,
     one: &mut Planned,
-    aliases: &BTreeMap<String, RecordId>,
+    aliases: &Aliases,
 ) -> Result<(), CommandError> {
     let ledger = engine.ledger(&one.ledger)?;
     for field in &ledger.fields {
-        let FieldKind::Ref(target) = &field.kind else { continue };
-        let Some(text) = one.inputs.get(&field.id).cloned() else { continue };
-        if text.parse::<RecordId>().is_ok() || text.trim().is_empty() {
-            continue;
-        }
-        let id = match text.strip_prefix('@') {
-            Some(alias) => match aliases.get(alias) {
-                Some(id) => *id,
-                None => {
-                    return refuse(
-                        format!("「{}」引用的{text}尚未出现", field.label.zh),
-                        format!("{}: {text} was not made before this line", field.label.en),
-                    );
-                }
-            },
-            None => engine.by_title(place, target, &text, &field.label)?,
+        let Some(text) = one.inputs.get(&field.id) else { continue };
+        let resolved = match &field.kind {
+            FieldKind::Ref(target) => {
+                resolve(engine, place, (target, &field.label), text, aliases)?
+            }
+            FieldKind::Log(columns) => resolve_lines(engine, place, columns, text, aliases)?,
+            _ => continue,
         };
-        one.inputs.insert(field.id.clone(), id.to_string());
+        one.inputs.insert(field.id.clone(), resolved);
     }
     Ok(())
+}
+
+/// The references in the lines of a log. What is no list of lines is refused where it is written.
+fn resolve_lines(
+    engine: &mut Engine,
+    place: PlaceId,
+    columns: &[LogColumn],
+    text: &str,
+    aliases: &Aliases,
+) -> Result<String, CommandError> {
+    if !columns.iter().any(|column| matches!(column.kind, FieldKind::Ref(_))) {
+        return Ok(text.to_owned());
+    }
+    let several = serde_json::from_str::<Vec<Inputs>>(text);
+    let found = several.or_else(|_| serde_json::from_str(text).map(|one| vec![one]));
+    let Ok(mut lines) = found else { return Ok(text.to_owned()) };
+    for line in &mut lines {
+        for column in columns {
+            let FieldKind::Ref(target) = &column.kind else { continue };
+            let Some(text) = line.get(&column.id) else { continue };
+            let id = resolve(engine, place, (target, &column.label), text, aliases)?;
+            line.insert(column.id.clone(), id);
+        }
+    }
+    Ok(serde_json::to_string(&lines).unwrap_or_default())
+}
+
+/// The record that one reference means: rows refer to their own slice, and to registers on their path.
+fn resolve(
+    engine: &mut Engine,
+    place: PlaceId,
+    (target, label): (&str, &Text),
+    text: &str,
+    aliases: &Aliases,
+) -> Result<String, CommandError> {
+    if text.trim().is_empty() || text.parse::<RecordId>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let Some(alias) = text.strip_prefix('@') else {
+        return Ok(engine.by_title(place, target, text, label)?.to_string());
+    };
+    let Some(named) = aliases.get(alias) else {
+        return refuse(
+            format!("「{}」引用的{text}尚未出现", label.zh),
+            format!("{}: {text} was not made before this line", label.en),
+        );
+    };
+    let ledger = engine.ledger(target)?;
+    let slices = engine.named_slices(place, &ledger);
+    let fits = |one: &&Named| one.ledger == target && slices.contains(&one.slice);
+    match named.iter().rev().find(fits) {
+        Some(one) => Ok(one.record.to_string()),
+        None => refuse(
+            format!("「{}」引用的{text}属于其他区划或台账,此处不能引用", label.zh),
+            format!("{}: {text} is of another place or ledger, not to be named here", label.en),
+        ),
+    }
 }
 
 fn value_text(value: Value) -> String {
@@ -233,10 +297,11 @@ fn value_text(value: Value) -> String {
 fn read_jsonl(path: &Path) -> Result<Vec<Planned>, OpsError> {
     let fail = |reason: String| OpsError::File { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut planned = Vec::new();
     let mut errors = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let at = format!("line {}", number + 1);
+        let at = format!("{file} line {}", number + 1);
         match serde_json::from_str::<Line>(line) {
             Ok(line) => planned.push(Planned {
                 at,

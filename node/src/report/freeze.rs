@@ -19,7 +19,7 @@ use crate::store::StoreError;
 use crate::store::blobs::blob_path;
 use crate::store::read::Readers;
 
-/// The parameter with the days after a period in which its data still enter.
+/// The parameter with the days after a period in which its data still enter, before its report is due.
 const GRACE: &str = "late_data_grace_days";
 
 /// Characters of the names of units in a filing.
@@ -36,6 +36,12 @@ pub struct Freeze {
     pub reason: String,
     /// Why it is late, if it is.
     pub late_reason: String,
+}
+
+/// The first day on which a report may be frozen.
+fn first_day(period: Period, grace_days: i64, due: Option<Date>) -> Date {
+    let first = period.last().plus_days(grace_days + 1);
+    due.map_or(first, |due| first.min(due))
 }
 
 impl Engine {
@@ -59,12 +65,31 @@ impl Engine {
         Ok((std::sync::Arc::clone(report), period))
     }
 
+    /// Until when the own report of a period is due.
+    fn due(
+        &self,
+        readers: &Readers,
+        report: &Report,
+        period: Period,
+    ) -> Result<Option<Date>, StoreError> {
+        let calendar = readers.with(|reader| reader.calendar())?;
+        Ok(due_on(&self.directives, &calendar, report, self.place(), period))
+    }
+
     /// That the days have passed in which data of the period still enter its report: what comes later is
-    /// late (R-RPT-04).
-    fn grace_is_over(&self, period: Period, today: Date) -> Result<(), CommandError> {
+    /// late (R-RPT-04). They end before the day on which the report is due, rolled as it may be, so that nobody
+    /// is late for having waited.
+    fn grace_is_over(
+        &self,
+        readers: &Readers,
+        report: &Report,
+        period: Period,
+        today: Date,
+    ) -> Result<(), CommandError> {
+        let due = self.due(readers, report, period)?;
         let grace = self.directives.param(GRACE, self.place(), period.last()).value;
         let days = grace.and_then(|value| value.as_int()).unwrap_or(0);
-        let first = period.last().plus_days(days + 1);
+        let first = first_day(period, days, due);
         if first > today {
             return refuse(
                 format!("本期数据可补入到{}日,{first}起可以定稿", first.plus_days(-1)),
@@ -101,10 +126,9 @@ impl Engine {
         if period.last() >= now.date() {
             return refuse("本期尚未结束,不能定稿", "the period is not over yet");
         }
-        self.grace_is_over(period, now.date())?;
+        let (readers, place) = (Readers::new(self.store.folder()), self.place());
+        self.grace_is_over(&readers, &report, period, now.date())?;
         self.come_to_rest(now)?;
-        let readers = Readers::new(self.store.folder());
-        let place = self.place();
         let text = period.to_string();
         let made_before = readers.with(|reader| versions(reader, place, &report.id, &text))?;
         let version = 1 + made_before;
@@ -120,8 +144,7 @@ impl Engine {
                 format!("{office}: {}; it cannot be frozen", what.en),
             );
         }
-        let calendar = readers.with(|reader| reader.calendar())?;
-        let due = due_on(&self.directives, &calendar, &report, place, period);
+        let due = self.due(&readers, &report, period)?;
         let late = due.is_some_and(|due| due < now.date());
         if late && ask.late_reason.trim().is_empty() {
             return refuse("已过报送期限,请填写迟报原因", "it is late: say why");
@@ -228,4 +251,26 @@ pub fn to_json(made: &Made) -> Vec<u8> {
 pub fn figures_hash(made: &Made) -> String {
     let bytes = serde_json::to_vec(&made.figures).unwrap_or_default();
     hex(&blake3::hash(&bytes).as_bytes()[..16])
+}
+
+#[cfg(test)]
+mod tests {
+    use taizhang_core::catalogue::report::Every;
+
+    use super::*;
+
+    #[test]
+    fn days_of_grace_end_before_the_report_is_due() {
+        let may = Period::parse(Every::Month, "2018-05").unwrap();
+        let day = |text| Date::parse(text).unwrap();
+        for (grace, due, first) in [
+            (0, Some("2018-06-05"), "2018-06-01"),
+            (3, Some("2018-06-05"), "2018-06-04"),
+            (10, Some("2018-06-05"), "2018-06-05"),
+            (10, Some("2018-06-08"), "2018-06-08"),
+            (10, None, "2018-06-11"),
+        ] {
+            assert_eq!(first_day(may, grace, due.map(day)), day(first), "{grace} {due:?}");
+        }
+    }
 }

@@ -29,6 +29,11 @@ pub struct Visitor {
 }
 
 impl Visitor {
+    /// Somebody without an account.
+    pub fn stranger(english: bool) -> Self {
+        Self { english, ..Self::default() }
+    }
+
     /// Login of the account; empty before sign-in.
     pub fn login(&self) -> &str {
         self.session.as_ref().map(|session| session.account.login.as_str()).unwrap_or_default()
