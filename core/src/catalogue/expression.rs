@@ -145,8 +145,8 @@ impl Expression {
         self.names.contains(name)
     }
 
-    /// Whether something of that name is read of a row, a line or a step; parameters and sums are none.
-    pub fn reads_of_others(&self, name: &str) -> bool {
+    /// Whether a part of that name is read of anything: a related row, a line, a step.
+    pub fn selects(&self, name: &str) -> bool {
         self.parts.contains(name)
     }
 
@@ -171,20 +171,6 @@ impl Expression {
             Ok(other) => Err(format!("yields {}, not a truth value", other.type_of())),
             Err(error) => Err(describe(&error)),
         }
-    }
-}
-
-impl Expression {
-    /// Whether a part of that name is read of anything, a loop's `p` and `f` included.
-    pub fn selects(&self, field: &str) -> bool {
-        let mut open = vec![self.program.expression()];
-        while let Some(node) = open.pop() {
-            if matches!(&node.expr, Expr::Select(select) if select.field == field) {
-                return true;
-            }
-            children(node, &mut |child| open.push(child));
-        }
-        false
     }
 
     /// Evaluates to a whole number; null is 0.
@@ -248,8 +234,8 @@ fn entry_children<'a>(entry: &'a EntryExpr, visit: &mut dyn FnMut(&'a IdedExpr))
     }
 }
 
-/// Bounds depth and nesting of comprehensions without recursion, and gathers the names read.
-/// Names of variables, and of parts of what these hold.
+/// Bounds depth and nesting of comprehensions without recursion, and gathers the names of variables read, and
+/// of parts of what these hold.
 fn measure(root: &IdedExpr) -> Result<(BTreeSet<String>, BTreeSet<String>), String> {
     let (mut names, mut parts) = (BTreeSet::new(), BTreeSet::new());
     let mut open = vec![(root, 1, 0)];
@@ -263,12 +249,7 @@ fn measure(root: &IdedExpr) -> Result<(BTreeSet<String>, BTreeSet<String>), Stri
         }
         match &node.expr {
             Expr::Ident(name) => drop(names.insert(name.trim_start_matches('.').to_owned())),
-            Expr::Select(select) => {
-                let of = |name: &str| matches!(&select.operand.expr, Expr::Ident(it) if it == name);
-                if !of("p") && !of("f") {
-                    parts.insert(select.field.clone());
-                }
-            }
+            Expr::Select(select) => drop(parts.insert(select.field.clone())),
             _ => {}
         }
         children(node, &mut |child| open.push((child, depth + 1, loops)));

@@ -26,7 +26,7 @@ impl Rule {
         self.uses.values().flat_map(|uses| {
             let fields = catalogue.ledger(&uses.ledger).map(|ledger| &ledger.fields);
             fields.into_iter().flatten().filter(|field| {
-                uses.by == field.id || self.texts().any(|text| text.reads_of_others(&field.id))
+                uses.by == field.id || self.texts().any(|text| text.selects(&field.id))
             })
         })
     }

@@ -5,7 +5,8 @@
 //! records of all ledgers, one a line, and the figures, one place a line. It is for whoever runs the
 //! machine. Texts, telephones, numbers of people and accounts, and files are not written: only that there
 //! is one. Of a number of a person its day of birth stands beside, if the number is a good one; and where
-//! equal values make records or lines of a log duplicates of each other, equal numbers stand for equal values.
+//! equal values make records duplicates of each other, or stand in lines of one record, equal numbers stand
+//! for equal values.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
-use taizhang_core::catalogue::{Field, FieldKind, Ledger, LogColumn};
+use taizhang_core::catalogue::{FieldKind, Ledger, LogColumn};
 use taizhang_core::directives::Directives;
 use taizhang_core::id::{PlaceId, RecordId};
 use taizhang_core::policy::members as members_of;
@@ -194,7 +195,7 @@ fn line_of_record(
         // What is void counts nowhere.
         true => [Map::new(), Map::new(), Map::new()],
         false => {
-            [fields_of(row, ledger, numbers), sets_of(row, ledger), logs_of(row, ledger, numbers)]
+            [fields_of(row, ledger, numbers), sets_of(row, ledger), logs_of(one, ledger, numbers)]
         }
     };
     let moved = row.moved.as_ref().map(|one| json!({"date": one.date, "along": one.along}));
@@ -260,31 +261,23 @@ fn sets_of(row: &Row, ledger: &Ledger) -> Map<String, Json> {
     kept.collect()
 }
 
-fn logs_of(row: &Row, ledger: &Ledger, numbers: &mut Numbers) -> Map<String, Json> {
+fn logs_of(one: &Dumped, ledger: &Ledger, numbers: &mut Numbers) -> Map<String, Json> {
     let mut found = Map::new();
     for field in &ledger.fields {
         let FieldKind::Log(columns) = &field.kind else { continue };
-        let Some(lines) = row.logs.get(&field.id) else { continue };
-        let lines = lines.iter().map(|line| line_of_log(line, columns, (ledger, field), numbers));
+        let Some(lines) = one.row.logs.get(&field.id) else { continue };
+        let record = one.record.to_string();
+        let lines = lines.iter().map(|line| line_of_log(line, columns, &record, numbers));
         found.insert(field.id.clone(), lines.collect());
     }
     found
 }
 
-/// What tells lines apart has numbers, so that a figure may count different ones.
-fn line_of_log(
-    line: &LogLine,
-    columns: &[LogColumn],
-    (ledger, field): (&Ledger, &Field),
-    numbers: &mut Numbers,
-) -> Json {
+/// Equal texts in lines of one record have equal numbers, so that a figure may count different ones.
+fn line_of_log(line: &LogLine, columns: &[LogColumn], record: &str, numbers: &mut Numbers) -> Json {
     let cells = columns.iter().filter_map(|column| {
         let value = line.columns.get(&column.id)?;
-        let number = match field.once_by.contains(&column.id) {
-            true => numbers.of(&ledger.id, value),
-            false => 0,
-        };
-        Some((column.id.clone(), shown(&column.kind, value, number)))
+        Some((column.id.clone(), shown(&column.kind, value, numbers.of(record, value))))
     });
     json!({
         "level": line.writer.level,
@@ -308,7 +301,7 @@ fn shown(kind: &FieldKind, value: &Value, number: usize) -> Json {
     }
 }
 
-/// Numbers from 1 that stand for texts, by ledger and text.
+/// Numbers from 1 that stand for texts, by ledger or record, and text.
 struct Numbers(BTreeMap<(String, String), usize>);
 
 impl Numbers {

@@ -356,17 +356,6 @@ impl Reader<'_> {
         Ok(found.collect::<Result<_, _>>()?)
     }
 
-    /// The rules that found something on a record.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn failed(&self, slice: SliceId, record: RecordId) -> Result<Vec<String>, StoreError> {
-        let found = self.findings(slice, record)?.into_iter();
-        let failed = found.filter(|(_, _, outcome, _)| outcome == "failed");
-        Ok(failed.map(|(rule, ..)| rule).collect())
-    }
-
     /// Findings of a rule: how many failed and how many are unchecked.
     pub fn rule_counts(&self) -> Result<Vec<(String, u64, u64)>, StoreError> {
         let mut query = self.db.prepare_cached(
