@@ -853,16 +853,22 @@ class Sums:
             names[name] = self.facts.register(register, record["place"], self.as_of)
         for indicator in asked:
             names["f"] = {id: sums.get((record["place"], id, ""), 0) for id in indicator.sums_read}
-            amounts = {}
-            for period, scope in indicator.places_in_time(record, names, ledger):
-                amount = indicator.amount(scope)
-                if amount and indicator.distinct:
-                    self.add_value(indicator, record, scope[indicator.distinct], places)
-                elif amount:
-                    amounts[period] = clamped(amounts.get(period, 0) + amount)
-            for period, amount in amounts.items():
-                for place in places:
-                    self.add_to(place, indicator.id, period, amount)
+            try:
+                self.add_indicator(indicator, record, names, ledger, places)
+            except Unknown as unknown:
+                raise Unknown(f"{indicator.id}: {unknown}") from None
+
+    def add_indicator(self, indicator, record, names, ledger, places):
+        amounts = {}
+        for period, scope in indicator.places_in_time(record, names, ledger):
+            amount = indicator.amount(scope)
+            if amount and indicator.distinct:
+                self.add_value(indicator, record, scope[indicator.distinct], places)
+            elif amount:
+                amounts[period] = clamped(amounts.get(period, 0) + amount)
+        for period, amount in amounts.items():
+            for place in places:
+                self.add_to(place, indicator.id, period, amount)
 
     def add_to(self, place, indicator, period, amount):
         key = (place, indicator, period)

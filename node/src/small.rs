@@ -42,8 +42,11 @@ impl<'a> Small<'a> {
 
     /// The same for whoever has no account, at any office.
     pub fn for_strangers(directives: &'a Directives, office: PlaceId, day: Date) -> Self {
-        let found = directives.param(PARAM, office, day).value.as_ref().and_then(Value::as_int);
-        Self { catalogue: &directives.catalogue, least: found.unwrap_or(0) }
+        let catalogue = &*directives.catalogue;
+        let found = directives.param(PARAM, office, day).value;
+        // Before the first version is in force people are few just the same.
+        let least = found.as_ref().or_else(|| catalogue.params.get(PARAM)?.initial.as_ref());
+        Self { catalogue, least: least.and_then(Value::as_int).unwrap_or(0) }
     }
 
     /// An indicator by its id.

@@ -366,6 +366,16 @@ async fn refuses_a_text(village: &Desk, folder: &Path) {
     village.sees("不是16MB以内的JPG、PNG照片或PDF文件").await;
 }
 
+/// A toilet's file as the village begins it.
+const TOILET: [(&str, &str); 6] = [
+    ("householder", "欧阳锋"),
+    ("mode", "three_chamber"),
+    ("toilet_type", "三格式 1.5立方米"),
+    ("start_on", "2018-05-02"),
+    ("built_on", "2018-05-20"),
+    ("self_check", "true"),
+];
+
 /// Goal: a toilet's file with photos goes from the village to the county; the photos arrive, the small ones show at
 /// once, and the county sees what was there on an earlier day.
 #[tokio::test(flavor = "multi_thread")]
@@ -377,15 +387,7 @@ async fn a_toilet_file_brings_its_photos_to_the_county() {
     let township = desk(&driver, &offices, TOWNSHIP, false).await;
     let county = desk(&driver, &offices, COUNTY, true).await;
     village.go("/ledgers/toilet_renovation/new").await;
-    let fields = [
-        ("householder", "欧阳锋"),
-        ("mode", "three_chamber"),
-        ("toilet_type", "三格式 1.5立方米"),
-        ("start_on", "2018-05-02"),
-        ("built_on", "2018-05-20"),
-        ("self_check", "true"),
-    ];
-    village.fill(&fields).await;
+    village.fill(&TOILET).await;
     village.button("保存").await;
     village.sees("已保存在本机").await;
     let file = village.path().await;

@@ -496,7 +496,7 @@ async fn a_preview_sees_rules_that_read_figures() {
     let policy = NewPolicy {
         doc_no: "商政〔2018〕2号".into(),
         title: "应覆盖户".into(),
-        effective_from: "2018-04-01".into(),
+        effective_from: "2018-06-01".into(),
         values: BTreeMap::from([("income_measure_population".to_owned(), all)]),
     };
     let draft = NewDraft { policy, note: String::new(), withdraws: None };

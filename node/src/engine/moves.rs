@@ -65,6 +65,10 @@ impl Engine {
         let mut moving = vec![found];
         self.settle()?;
         for related in self.referring_to(moving[0].slice, id)? {
+            // Whatever names itself moves once.
+            if related == id {
+                continue;
+            }
             let related = self.find(related)?;
             if related.row.moved.is_none() && related.row.void.is_none() {
                 moving.push(related);

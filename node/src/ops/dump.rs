@@ -5,8 +5,8 @@
 //! records of all ledgers, one a line, and the figures, one place a line. It is for whoever runs the
 //! machine. Texts, telephones, numbers of people and accounts, and files are not written: only that there
 //! is one. Of a number of a person its day of birth stands beside, if the number is a good one; and where
-//! equal values make records duplicates of each other, or stand in lines of one record, equal numbers stand
-//! for equal values.
+//! equal values make records duplicates of each other, or stand in one record, equal numbers stand for
+//! equal values.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -195,7 +195,7 @@ fn line_of_record(
         // What is void counts nowhere.
         true => [Map::new(), Map::new(), Map::new()],
         false => {
-            [fields_of(row, ledger, numbers), sets_of(row, ledger), logs_of(one, ledger, numbers)]
+            [fields_of(one, ledger, numbers), sets_of(row, ledger), logs_of(one, ledger, numbers)]
         }
     };
     let moved = row.moved.as_ref().map(|one| json!({"date": one.date, "along": one.along}));
@@ -231,7 +231,8 @@ fn line_of_record(
     })
 }
 
-fn fields_of(row: &Row, ledger: &Ledger, numbers: &mut Numbers) -> Map<String, Json> {
+fn fields_of(one: &Dumped, ledger: &Ledger, numbers: &mut Numbers) -> Map<String, Json> {
+    let (row, record) = (&one.row, one.record.to_string());
     let mut found = Map::new();
     for field in &ledger.fields {
         let Some(value) = row.fields.get(&field.id) else { continue };
@@ -242,7 +243,7 @@ fn fields_of(row: &Row, ledger: &Ledger, numbers: &mut Numbers) -> Map<String, J
             false if ledger.identity.as_ref() == Some(&field.id) => {
                 shown(&field.kind, value, numbers.of(&ledger.id, value))
             }
-            false => shown(&field.kind, value, 0),
+            false => shown(&field.kind, value, numbers.of(&record, value)),
         };
         found.insert(field.id.clone(), written);
     }
@@ -273,7 +274,6 @@ fn logs_of(one: &Dumped, ledger: &Ledger, numbers: &mut Numbers) -> Map<String, 
     found
 }
 
-/// Equal texts in lines of one record have equal numbers, so that a figure may count different ones.
 fn line_of_log(line: &LogLine, columns: &[LogColumn], record: &str, numbers: &mut Numbers) -> Json {
     let cells = columns.iter().filter_map(|column| {
         let value = line.columns.get(&column.id)?;
