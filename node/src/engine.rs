@@ -114,6 +114,8 @@ pub struct Engine {
     /// Tree, catalogue or policy changed: rules and figures of all rows are to be evaluated again. Who may
     /// write does not matter to them.
     pub(crate) rules_due: bool,
+    /// Own directives were sealed that do not show yet.
+    pub(crate) directives_due: bool,
     /// Places have moved since roll-ups were added up.
     pub(crate) recount_due: bool,
     /// While the ledger is projected at start: what is unsealed was not judged yet, so it must not be
@@ -222,6 +224,7 @@ impl Engine {
             receipts_due: BTreeSet::new(),
             catalogue_dirty: false,
             rules_due: false,
+            directives_due: false,
             recount_due: false,
             catching_up: false,
             heal_due: None,

@@ -1,8 +1,9 @@
-//! A change reaches every finding that reads it: registers above, households that moved, duplicates.
+//! A change reaches every finding and page that reads it: registers above, households that moved, duplicates.
 
 use conflict_tests::scenario::{CITY, COUNTY, OTHER, Stage, TOWNSHIP, VILLAGE};
 use conflict_tests::world::{Node, Weather, clerk};
 use taizhang_core::id::{RecordId, SliceId};
+use taizhang_node::driver::Replica;
 use taizhang_node::engine::command::Inputs;
 use taizhang_node::engine::values::Source;
 
@@ -12,24 +13,46 @@ fn fails(stage: &mut Stage, node: Node, id: RecordId, rule: &str) -> bool {
     stage.failed(node, id).iter().any(|failed| failed == rule)
 }
 
-/// A record of a county's register.
-fn standard(stage: &mut Stage) -> RecordId {
-    let slice = SliceId::directive(stage.world.replicas[COUNTY].place);
-    let inputs: Inputs = [
+/// An entry of a county's register.
+fn inputs() -> Inputs {
+    [
         ("item", "能繁母牛"),
         ("industry_kind", "livestock"),
         ("unit_amount", "500"),
         ("valid_from", "2018-01-01"),
     ]
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
-    .into();
+    .into()
+}
+
+/// A record of a county's register.
+fn standard(stage: &mut Stage) -> RecordId {
+    let slice = SliceId::directive(stage.world.replicas[COUNTY].place);
     let made = stage.world.job(COUNTY, |engine, now| {
         let source = Source::People;
-        let id = engine.create(slice, "industry_standard", &inputs, source, &clerk(), None, now)?;
+        let id =
+            engine.create(slice, "industry_standard", &inputs(), source, &clerk(), None, now)?;
         engine.project_own_directives(now)?;
         Ok(id)
     });
     made.unwrap()
+}
+
+/// Goal: whoever saves an entry of a register is led to its page, and finds it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_a_register_shows_as_soon_as_it_is_saved() {
+    let mut stage = Stage::new(54, Weather::default());
+    let slice = SliceId::directive(stage.world.replicas[COUNTY].place);
+    let replica = Replica::start(stage.world.replicas[COUNTY].engine.take().unwrap()).unwrap();
+    for _ in 0..10 {
+        let made = replica.run(move |engine, now| {
+            let source = Source::People;
+            engine.create(slice, "industry_standard", &inputs(), source, &clerk(), None, now)
+        });
+        let id = made.await.unwrap();
+        assert!(replica.readers().with(|reader| reader.detail(id)).unwrap().is_some());
+    }
+    replica.close();
 }
 
 /// The rule names no value by which it finds the standard: it reads all of them.

@@ -232,11 +232,7 @@ impl Engine {
         self.recount_due |= changed && moves;
         let ruled =
             moves || matches!(row.ledger.as_str(), directives::CATALOGUE | directives::POLICY);
-        // A register of the city that rules read as a whole, such as the calendar, speaks to every row.
-        let of_city = self.directives.tree.path(slice.place).len() == 1;
-        let read_whole =
-            catalogue.readers_of(&row.ledger).any(|(_, uses)| uses.path && uses.by.is_empty());
-        self.rules_due |= (changed && ruled) || (of_city && read_whole);
+        self.rules_due |= changed && ruled;
         crosses |= revokes && (self.crosses_line(key) || self.store.has_fork(key)?);
         let hands_over = row.ledger == directives::PLACE_EVENT
             && matches!(

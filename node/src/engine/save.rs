@@ -10,6 +10,9 @@ use super::Engine;
 use super::project::{Applied, EntryAt};
 use crate::store::StoreError;
 
+/// Steps of projection that an answer waits for.
+const SHOWN_STEPS_MAX: usize = 8;
+
 /// Why a save is refused. Nothing was written.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
@@ -100,6 +103,7 @@ impl Engine {
         if slice.kind == SliceKind::Directive {
             self.store.push_tail(slice, lane, &entry.to_bytes())?;
             self.cut(slice, lane, now)?;
+            self.directives_due = true;
             return Ok(());
         }
         // A refusal forgets what is not settled of its records: it must be this entry alone.
@@ -128,6 +132,25 @@ impl Engine {
         self.store.push_tail(slice, lane, &entry.to_bytes())?;
         self.cut_if_full(slice, lane, now)?;
         Ok(())
+    }
+
+    /// Shows the own directives that were sealed since the last call, before their writers are answered: the
+    /// next page is about them. Where more than a moment's work waits before them, they show in their turn.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub(crate) fn show_own_directives(&mut self, now: UtcMillis) -> Result<(), StoreError> {
+        if !std::mem::take(&mut self.directives_due) {
+            return Ok(());
+        }
+        for _ in 0..SHOWN_STEPS_MAX {
+            if !self.is_behind()? {
+                break;
+            }
+            self.project(now, usize::MAX)?;
+        }
+        self.settle()
     }
 
     /// Projects own directives right after they were sealed, so that the next entry sees them.
