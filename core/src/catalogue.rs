@@ -13,6 +13,7 @@ pub mod board;
 pub mod cases;
 pub mod check;
 pub mod expression;
+pub(crate) mod functions;
 pub mod indicator;
 pub mod parse;
 pub mod report;

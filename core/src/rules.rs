@@ -185,7 +185,7 @@ pub struct Evaluator {
 
 impl Default for Evaluator {
     fn default() -> Self {
-        Self { base: crate::catalogue::expression::base_context() }
+        Self { base: crate::catalogue::functions::base_context() }
     }
 }
 
