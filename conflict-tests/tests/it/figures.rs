@@ -382,7 +382,7 @@ impl<'a> Hand<'a> {
             })
         };
         // Some are filled in whole, so that rules which ask for much let them pass.
-        let percent = if record.0[1] % 3 == 0 { 100 } else { 12 };
+        let percent = if record.0[1].is_multiple_of(3) { 100 } else { 12 };
         let mut inputs = self.entries(ledger, found.slice.place, percent, is_needed);
         inputs.retain(|id, _| is_empty(id));
         let source = Source::Data;

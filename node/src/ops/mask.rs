@@ -48,7 +48,7 @@ fn is_own(key: &str) -> bool {
 }
 
 fn is_personal(ledger: &Ledger, field: &str) -> bool {
-    ledger.field(field).map_or(!is_own(field), |field| field.privacy > 0)
+    ledger.field(field).map_or_else(|| !is_own(field), |field| field.privacy > 0)
 }
 
 /// Masks a row in place.

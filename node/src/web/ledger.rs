@@ -335,11 +335,11 @@ fn columns_of(ledger: &Ledger) -> Vec<&Field> {
         .collect()
 }
 
-/// The rows of a query, the rules that failed for each, and how many rows there are in all.
-fn listed(
-    reader: &Reader<'_>,
-    query: &ListQuery,
-) -> Result<(Vec<Listed>, Vec<Vec<String>>, u64), StoreError> {
+/// Rows, the rules that failed for each, and how many rows there are in all.
+type Found = (Vec<Listed>, Vec<Vec<String>>, u64);
+
+/// What a query finds.
+fn listed(reader: &Reader<'_>, query: &ListQuery) -> Result<Found, StoreError> {
     let (rows, total) = reader.list(query)?;
     let failed = rows.iter().map(|row| reader.failed(row.slice, row.record));
     let failed = failed.collect::<Result<Vec<_>, _>>()?;
