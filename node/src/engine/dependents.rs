@@ -46,12 +46,14 @@ impl Engine {
         for (reader, uses) in catalogue.readers_of(&changed.ledger.id) {
             if !uses.by.is_empty() {
                 self.readers_of_value(changed, reader, uses, affected)?;
-            } else if uses.path {
+            } else if uses.path && self.directives.tree.subtree(changed.slice.place).len() > 1 {
                 // A register that is read whole concerns everything below its office: step by step.
                 self.rules_due = true;
             } else {
-                let readers = self.store.lookup().records_of(changed.slice, &reader.id)?;
-                affected.extend(readers.into_iter().map(|id| (changed.slice, id)));
+                let kind = if uses.path { reader.slice } else { changed.slice.kind };
+                let slice = SliceId { kind, place: changed.slice.place };
+                let readers = self.store.lookup().records_of(slice, &reader.id)?;
+                affected.extend(readers.into_iter().map(|id| (slice, id)));
             }
         }
         self.twins_touched(changed, affected)
